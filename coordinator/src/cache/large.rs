@@ -9,6 +9,7 @@ use crate::{
         body::Cut,
         growing::{Filling, GrowingBody, Patience, UNREAD},
     },
+    origin::Origin,
 };
 use bytes::Bytes;
 use http::Method;
@@ -25,9 +26,9 @@ pub(crate) const PATIENCE: Patience = Patience::InAll(Duration::from_secs(1));
 /// Returns how a reader goes on by itself with a response that is too large for the store. None: it is not shared, since
 /// its origin does not promise that.
 pub(crate) fn continuation(job: &LoadJob, response: &Response<'_>, length: Option<u64>) -> Option<Continuation> {
-    // Range is for GET alone (RFC 9110 section 14.2).
-    let is_get = job.head.load_method() == Method::GET;
-    Continuation::of(response, length).filter(|_| is_get && accepts_ranges(response))
+    // Range is for GET alone (RFC 9110 section 14.2), and proxies that fill are asked for no part.
+    let may_ask = job.head.load_method() == Method::GET && matches!(job.served.origin, Origin::Http(_));
+    Continuation::of(response, length).filter(|_| may_ask && accepts_ranges(response))
 }
 
 /// Returns the most bytes of a large body that are kept for its readers.

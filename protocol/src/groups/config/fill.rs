@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who loads what is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Fill {
     /// The coordinator, from `origin.url`.

@@ -19,7 +19,10 @@ pub struct Limits {
     /// How much of a larger body is kept at once for all who read it. Whoever comes before its beginning has left the
     /// window shares the load. Choose it for the time in which a herd comes, times the origin's speed. Not sent to
     /// proxies, which read what they are given.
+    ///
+    /// Example: `16MiB`. Change it when a herd for a large file comes over a longer time.
     #[serde(skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "4MiB")))]
     pub window: Size,
     /// The group's share of the store.
     ///
@@ -27,6 +30,8 @@ pub struct Limits {
     pub bytes: Percent,
     /// The size of the slices in which large files are loaded and stored; none: whole. Not sent to proxies, which get
     /// whole responses all the same. Choose it so that a slice takes the origin some tens of milliseconds.
+    ///
+    /// Example: `1MiB`. Change it when large files are asked for in parts, or are larger than one coordinator's store.
     #[serde(skip_serializing)]
     pub slices: Option<Size>,
 }

@@ -107,10 +107,17 @@ pub struct GroupConfig {
     #[serde(default = "Origin::unset")]
     pub origin: Origin,
     /// Who loads what is not stored. Not sent to proxies: one that is to fill is told so by the owner.
+    ///
+    /// Example: `proxy`. Change it when coordinators cannot reach the service, or must not.
     #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "origin")))]
     pub fill: Fill,
     /// SPIFFE patterns of the proxies that may fill. What one of them says is a response of the service is given to all.
+    ///
+    /// Example: `["spiffe://cluster.local/ns/edge/sa/gateway"]`. Change it when `fill: proxy` is written: there is no
+    /// default.
     #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub fillers: Vec<CallerPattern>,
     /// How long an owner takes to answer at most. Choose it well above a network round trip and below what users
     /// notice.
@@ -136,7 +143,10 @@ pub struct GroupConfig {
     pub hedge: Span,
     /// How long after its head a body may take until one request of a proxy that takes whole bodies alone passes to the
     /// service. Not sent to proxies, whose owners keep the time.
+    ///
+    /// Example: `0s`. Change it when a second request at the service costs little, or much (`1h`: it is never sent).
     #[serde(default = "stream_after", skip_serializing)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "100ms")))]
     pub stream_after: Span,
     /// The request for a key, counted while the key is remembered, at which its response is stored. Not sent to
     /// proxies, which ask the owner all the same.
