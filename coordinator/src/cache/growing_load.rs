@@ -8,7 +8,8 @@ use crate::{
         load_job::LoadJob,
         load_limit::LoadPermit,
         load_outcome::{Landing, LoadOutcome, LoadedResponse, response_for_waiters, response_since},
-        origin_response::{self, GrowingResponse, NotSharedReason, OVER_BUDGET, incomplete, mark_not_shared},
+        not_shared::{NotSharedReason, OVER_BUDGET, too_large},
+        origin_response::{self, GrowingResponse, incomplete, mark_not_shared},
         state::Cache,
     },
     http::{
@@ -98,7 +99,7 @@ impl Load {
     }
 
     fn mark_large(&self, cache: &Cache, (head, vary): (&response::Parts, &Vary), body: &GrowingBody) {
-        let why = origin_response::too_large(Some(body.length().unwrap_or(u64::MAX)));
+        let why = too_large(Some(body.length().unwrap_or(u64::MAX)));
         self.judge(|target| mark_not_shared(cache, target, vary.clone(), why, head));
     }
 

@@ -2,8 +2,10 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
-        flight_key, large,
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
+        flight_key,
+        flight_wait::{wait_for, wants_all},
+        large,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
@@ -27,7 +29,6 @@ use meshcache_protocol::{
     Key, Reason,
     freshness::{self, LoadStart, Reuse},
     reason::AnyReason,
-    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -199,33 +200,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
-async fn wait_for(
-    request: &CacheRequest<'_>,
-    mut waiter: Waiter<LoadOutcome>,
-    deadline: Instant,
-) -> WaitOutcome<LoadOutcome> {
-    if let Some(outcome) = waiter.wait_for_head(deadline).await {
-        match &outcome {
-            LoadOutcome::Loaded(LoadedResponse { growing: Some(growing), .. })
-                if growing.is_large() && !large::streams_to(request, growing) => {}
-            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if !request.takes_growing_body() || response::needs_whole(request, entry, growing) =>
-            {
-                return waiter.wait(deadline).await;
-            }
-            _ => {}
-        }
-        return WaitOutcome::Completed(outcome);
-    }
-    waiter.wait(deadline).await
-}
-
-/// Whether the response to a load of the whole is the response to a request.
-fn wants_all(request: &CacheRequest<'_>) -> bool {
-    request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL))
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that

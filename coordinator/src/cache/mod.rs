@@ -4,6 +4,7 @@
 pub(crate) mod continuation;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
+pub(crate) mod flight_wait;
 pub(crate) mod getter_key;
 pub(crate) mod getter_load;
 pub(crate) mod getter_lookup;
@@ -26,6 +27,7 @@ pub(crate) mod load_outcome;
 pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
+pub(crate) mod not_shared;
 pub(crate) mod observe;
 pub(crate) mod origin_response;
 pub(crate) mod ownership;

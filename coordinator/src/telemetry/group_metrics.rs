@@ -150,12 +150,7 @@ impl Families {
                 "Responses that were not stored, by reason.",
                 &["group", "reason"],
             )?,
-            continued: counters(
-                to,
-                "meshcache_continued_total",
-                "Requests to the service for the rest of a large body, for one slow reader, by outcome.",
-                &["group", "outcome"],
-            )?,
+            continued: counters(to, "meshcache_continued_total", "Rests of large bodies.", &["group", "outcome"])?,
             origin_failures: counters(
                 to,
                 "meshcache_origin_failures_total",

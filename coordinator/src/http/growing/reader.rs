@@ -16,6 +16,9 @@ use std::{
 /// The error of a reader that held up the others.
 const TOO_SLOW: Cut = Cut("slow");
 
+/// What a body gives when it is polled.
+type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
+
 /// A growing body, or a part of it, as one client gets it.
 pub(crate) struct Reader {
     body: Arc<GrowingBody>,
@@ -52,7 +55,7 @@ impl Reader {
     }
 
     /// Reads what all read. None: this one goes on by itself.
-    fn poll_shared(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<Result<Frame<Bytes>, Cut>>>> {
+    fn poll_shared(&mut self, cx: &mut Context<'_>) -> Option<Polled> {
         let mut state = self.body.state.lock();
         if state.seats.get(&self.seat).is_none_or(|seat| seat.is_let_go) {
             return None;
@@ -82,7 +85,7 @@ impl Reader {
         Some(Poll::Pending)
     }
 
-    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Polled {
         let resume = || self.body.resume.get().map(|resume| OwnRest::Asking(resume(self.at, self.to)));
         if self.own.is_none() {
             self.own = Some(resume().unwrap_or(OwnRest::Failed));
@@ -110,7 +113,7 @@ impl Body for Reader {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = self.get_mut();
         if this.to.is_some_and(|to| this.at >= to) {
             return Poll::Ready(None);
