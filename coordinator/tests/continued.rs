@@ -303,9 +303,12 @@ async fn whoever_is_killed_and_whatever_changes_nobody_gets_two_versions_or_a_pa
                 })
             })
             .collect();
-        // Two of four are lost, one after the other, while bodies are on their way.
+        // Two of four are lost, one after the other, while bodies are on their way. The pauses are the schedule itself.
         for _ in 0..2 {
-            let (pause, at) = (roll(&mut dice.lock(), 60) as u64, roll(&mut dice.lock(), 4));
+            let (pause, at) = {
+                let mut seed = dice.lock();
+                (roll(&mut seed, 60) as u64, roll(&mut seed, 4))
+            };
             tokio::time::sleep(std::time::Duration::from_millis(20 + pause)).await;
             mesh.fronts[at].1.cut.send_replace(true);
         }
