@@ -1,8 +1,5 @@
 //! One group's metrics, resolved once, so that counting needs no lookup by label.
 //!
-//! Long: each metric is named where it is registered, where it is a field, and where it is made.
-    }
-
 //! Long: each metric has its name, its help and its place here, and nowhere else.
 
 use crate::{
