@@ -2,6 +2,7 @@
 
 use crate::{host, memory::HostBytes};
 use meshcache_proxy::{request::arrival::Facts, state::listener_config::Side};
+use std::cell::Cell;
 
 /// The cluster of the request's route. The second name is that of older Envoys.
 fn cluster() -> Option<HostBytes> {
@@ -11,6 +12,8 @@ fn cluster() -> Option<HostBytes> {
 /// Envoy's knowledge of the request.
 pub(crate) struct EnvoyFacts<'a> {
     pub(crate) identity: Option<&'a str>,
+    /// Filters before this one leave metadata. It is not known while none has.
+    pub(crate) has_metadata: &'a Cell<bool>,
 }
 
 impl Facts for EnvoyFacts<'_> {
@@ -32,6 +35,11 @@ impl Facts for EnvoyFacts<'_> {
 
     /// jwt_authn leaves its result here where it is configured to, as by Istio.
     fn verified(&self) -> bool {
+        // To look for a part costs twice as much as to see that there is nothing.
+        if !self.has_metadata.get() && host::property("metadata").is_some_and(|all| all.is_empty()) {
+            return false;
+        }
+        self.has_metadata.set(true);
         host::property("metadata\0filter_metadata\0envoy.filters.http.jwt_authn").is_some_and(|value| !value.is_empty())
     }
 

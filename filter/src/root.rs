@@ -38,15 +38,21 @@ pub(crate) struct Configured {
     cluster: String,
     pub(crate) listener: ListenerConfig,
     /// The proxy's own identity.
-    pub(crate) identity: Option<String>,
+    identity: Option<String>,
     /// What a request reads that needs no worker.
     pub(crate) state: Arc<HotState>,
     pub(crate) worker: Rc<RefCell<WorkerState>>,
     pub(crate) other_hosts: RefCell<OtherHosts>,
     pub(crate) repeats: RefCell<Repeats>,
+    has_metadata: Cell<bool>,
 }
 
 impl Configured {
+    /// What Envoy knows of the request whose callback this is.
+    pub(crate) fn facts(&self) -> EnvoyFacts<'_> {
+        EnvoyFacts { identity: self.identity.as_deref(), has_metadata: &self.has_metadata }
+    }
+
     fn new(config: Config) -> Self {
         let metadata = |name: &str| host::text_property(&format!("xds\0node\0metadata\0{name}"));
         let namespace = metadata("NAMESPACE");
@@ -69,6 +75,7 @@ impl Configured {
             worker,
             other_hosts: RefCell::default(),
             repeats: RefCell::default(),
+            has_metadata: Cell::new(false),
         }
     }
 }
@@ -89,10 +96,9 @@ impl Root {
 
     /// Replies to a request without a body that comes again as it was, if it may. Returns what it waits for.
     pub(crate) fn repeats(&self, map: &[u8]) -> Option<Action> {
-        let Configured { state, identity, repeats, .. } = self.configured()?;
-        let context = Context { state, thread: 0, now: host::now() };
-        let facts = EnvoyFacts { identity: identity.as_deref() };
-        let answer = repeats.borrow().answer(context, map, &facts)?;
+        let configured = self.configured()?;
+        let context = Context { state: &configured.state, thread: 0, now: host::now() };
+        let answer = configured.repeats.borrow().answer(context, map, &configured.facts())?;
         host::reply(&answer.reply()).then_some(Action::Pause)
     }
 

@@ -1,7 +1,6 @@
 //! One request's callbacks: they read its head, carry out what the driver decides, and edit its response.
 
 use crate::{
-    facts::EnvoyFacts,
     host::{self, Action, Map},
     root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
@@ -32,7 +31,8 @@ impl StreamContext {
 
     /// Takes the head of the request. Returns `None` if it goes on.
     pub(crate) fn request_head(&mut self, map: &[u8], is_whole: bool) -> Option<Action> {
-        let Configured { listener, identity, state, worker, other_hosts, repeats, .. } = self.root.configured()?;
+        let configured = self.root.configured()?;
+        let Configured { listener, state, worker, other_hosts, repeats, .. } = configured;
         let head = RequestHead::read(map)?;
         #[cfg(feature = "trap")]
         crate::trap::trap(&head);
@@ -42,7 +42,7 @@ impl StreamContext {
             }
             remove_own_headers(Map::Request, map);
         }
-        let facts = EnvoyFacts { identity: identity.as_deref() };
+        let facts = configured.facts();
         let id = self.stream.id;
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
         let context = Context { state, thread: 0, now: host::now() };

@@ -74,7 +74,8 @@ impl CachedRequest<'_> {
                         reply.repeatable = repeats_until.and_then(|until| {
                             let place = HotCache::place_of(self.side, self.key.by_ref());
                             let generation = self.listener.generation();
-                            reply.repeatable(self.group, place, generation, until, not_if_verified)
+                            let side = self.listener.asks_side().then_some(self.side);
+                            reply.repeatable(self.group, place, generation, until, side, not_if_verified)
                         });
                         Step::Reply(reply)
                     }

@@ -7,7 +7,10 @@ use crate::{
         repeats::Repeatable,
         reply::{Reply, fields_to_restore},
     },
-    state::hot_cache::{Place, StampedHead, Variant},
+    state::{
+        hot_cache::{Place, StampedHead, Variant},
+        listener_config::Side,
+    },
 };
 use arc_swap::Guard;
 use meshcache_protocol::{
@@ -94,6 +97,7 @@ impl HotReply {
         place: Place,
         generation: u64,
         until: u64,
+        side: Option<Side>,
         not_if_verified: bool,
     ) -> Option<Repeatable> {
         let Head::Stamped(head) = &self.head else { return None };
@@ -105,6 +109,7 @@ impl HotReply {
             head,
             generation,
             until,
+            side,
             not_if_verified,
         })
     }

@@ -10,6 +10,7 @@ use crate::{
     state::{
         counters::Outcome,
         hot_cache::{Place, StampedHead, Variant},
+        listener_config::Side,
     },
 };
 use meshcache_protocol::{Field, Group};
@@ -38,6 +39,8 @@ pub struct Repeatable {
     pub(super) generation: u64,
     /// Until when it holds.
     pub(super) until: u64,
+    /// The side that the host has to name for the request, where no side is configured.
+    pub(super) side: Option<Side>,
     /// It is not for a request whose token the proxy verified. Such a token may be gone from the head.
     pub(super) not_if_verified: bool,
 }
@@ -59,6 +62,7 @@ struct Slot {
     place: Place,
     generation: u64,
     until: u64,
+    side: Option<Side>,
     not_if_verified: bool,
 }
 
@@ -114,7 +118,8 @@ impl Repeats {
             return None;
         }
         let variant = slot.variant.upgrade().filter(|variant| variant.is_latest())?;
-        if !facts.is_routed() || (slot.not_if_verified && facts.verified()) {
+        let is_other_side = slot.side.is_some_and(|side| facts.side() != side);
+        if is_other_side || !facts.is_routed() || (slot.not_if_verified && facts.verified()) {
             return None;
         }
         state.hot.note_use(slot.place, &variant);
@@ -125,7 +130,7 @@ impl Repeats {
     /// Keeps a hot hit for when the request with this header map comes again.
     pub fn note(&mut self, map: &[u8], hit: Repeatable) {
         let Some(slot) = place(map).and_then(|at| self.slots.get_mut(at)) else { return };
-        let Repeatable { group, place, variant, head, generation, until, not_if_verified } = hit;
+        let Repeatable { group, place, variant, head, generation, until, side, not_if_verified } = hit;
         let variant = Arc::downgrade(&variant);
         match slot {
             // Only what time has changed.
@@ -139,6 +144,7 @@ impl Repeats {
                     place,
                     generation,
                     until,
+                    side,
                     not_if_verified,
                 };
             }
@@ -153,6 +159,7 @@ impl Repeats {
                     place,
                     generation,
                     until,
+                    side,
                     not_if_verified,
                 }));
             }

@@ -167,7 +167,13 @@ impl Listener<'_> {
 
     /// Until when a hit may be kept: [`ListenerConfig::check_side`] need not ask Envoy. `None`: not at all.
     pub fn keeps_repeats_until(&self) -> Option<u64> {
-        self.config.side.as_ref().filter(|_| self.config.keeps_repeats).map(|side| side.next.load(Relaxed))
+        let until = self.config.side.as_ref().map_or(u64::MAX, |side| side.next.load(Relaxed));
+        self.config.keeps_repeats.then_some(until)
+    }
+
+    /// Returns whether Envoy is asked for the side at each request.
+    pub fn asks_side(&self) -> bool {
+        self.config.side.is_none()
     }
 
     /// Returns whether groups are served on this side at all. Inbound only by name: by Host alone, a caller that one

@@ -107,8 +107,8 @@ impl Waiter {
 /// All lookups of a worker.
 #[derive(Default)]
 pub struct PendingLookups {
-    /// With the streams that wait for each.
-    open: BTreeMap<u32, (PeerLookup, Vec<u32>)>,
+    /// With the streams that wait for each. A map moves its values about, so they are small.
+    open: BTreeMap<u32, (Box<PeerLookup>, Vec<u32>)>,
     /// The lookups that requests may join, by key and side.
     shared: BTreeMap<(u128, Side), u32>,
     waiters: BTreeMap<u32, Waiter>,
@@ -142,7 +142,7 @@ impl PendingLookups {
         self.hedging = self.hedging.saturating_add(usize::from(lookup.hedge().is_some()));
         self.waiters.insert(lookup.request.leader, Waiter { lookup: id, ..waiter });
         let streams = vec![lookup.request.leader];
-        self.open.insert(id, (lookup, streams));
+        self.open.insert(id, (Box::new(lookup), streams));
         Some(id)
     }
 
@@ -175,12 +175,12 @@ impl PendingLookups {
 
     /// The lookup.
     pub fn get(&self, id: u32) -> Option<&PeerLookup> {
-        self.open.get(&id).map(|(lookup, _)| lookup)
+        self.open.get(&id).map(|(lookup, _)| &**lookup)
     }
 
     /// The lookup, to be sent again.
     pub fn get_mut(&mut self, id: u32) -> Option<&mut PeerLookup> {
-        self.open.get_mut(&id).map(|(lookup, _)| lookup)
+        self.open.get_mut(&id).map(|(lookup, _)| &mut **lookup)
     }
 
     /// Returns whether a request still waits for a lookup.
@@ -196,7 +196,7 @@ impl PendingLookups {
         self.streaming = self.streaming.saturating_sub(usize::from(lookup.lingers()));
         self.bytes = self.bytes.saturating_sub(lookup.bytes());
         self.hedging = self.hedging.saturating_sub(usize::from(lookup.hedge().is_some()));
-        Some((lookup, self.take_waiters(streams, id)))
+        Some((*lookup, self.take_waiters(streams, id)))
     }
 
     /// Removes a request whose client left.

@@ -18,7 +18,6 @@ use crate::{
     },
     request::{
         callout,
-        repeats::Repeats,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -37,6 +36,8 @@ use meshcache_protocol::{
     wire,
 };
 use std::cell::Cell;
+
+use crate::request::repeats::Repeats;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
@@ -178,29 +179,6 @@ impl Proxy {
         happened
     }
 
-    /// Takes a request unread, if it comes again as it was.
-    fn repeat(&self, fields: &[Field<'_>]) -> Option<Happened> {
-        let context = Context { state: &self.worker.state, thread: 0, now: self.now };
-        let answer = self.repeats.answer(context, &header_map::encode(fields.iter().copied()), &self.facts())?;
-        Some(happened(Step::Reply(answer.reply())))
-    }
-
-    fn read(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
-        match self.start(fields, has_body) {
-            Step::Reply(mut hot) => {
-                let is_plain = !fields.iter().any(|(name, _)| name.starts_with(b"meshcache-"));
-                if let Some(hit) = hot.repeatable.take().filter(|_| is_plain) {
-                    self.repeats.note(&header_map::encode(fields.iter().copied()), hit);
-                }
-                happened(Step::Reply(hot.reply()))
-            }
-            Step::Pass(pass) => Happened::Pass(pass.reason),
-            Step::Observe(_) => Happened::Pass(Reason::Observe),
-            Step::CallOut(callout) => Happened::CallOut(callout),
-            Step::Wait => Happened::Wait,
-        }
-    }
-
     fn step(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Step<HotReply> {
         self.start(&Self::fields(method, target, fields), false)
     }
@@ -225,16 +203,6 @@ impl Proxy {
         let state = self.worker.state.clone();
         let context = Context { state: &state, thread: 0, now: self.now };
         start(context, &self.listener.current(&state), arrival, &facts, || &mut self.worker)
-    }
-
-    fn facts(&self) -> TestFacts<'_> {
-        TestFacts {
-            side: self.side,
-            caller: self.caller,
-            verified: self.verified,
-            asked_for_token: &self.asked_for_token,
-            cluster: self.cluster,
-        }
     }
 
     fn get(&mut self, target: &str) -> Happened {

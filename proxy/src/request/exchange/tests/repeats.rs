@@ -5,6 +5,41 @@ use super::*;
 const NAMED: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "11111111-1111")];
 const NAMED_ANEW: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "22222222-2222")];
 
+impl Proxy {
+    /// Takes a request unread, if it comes again as it was.
+    pub(super) fn repeat(&self, fields: &[Field<'_>]) -> Option<Happened> {
+        let context = Context { state: &self.worker.state, thread: 0, now: self.now };
+        let answer = self.repeats.answer(context, &header_map::encode(fields.iter().copied()), &self.facts())?;
+        Some(happened(Step::Reply(answer.reply())))
+    }
+
+    pub(super) fn read(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
+        match self.start(fields, has_body) {
+            Step::Reply(mut hot) => {
+                let is_plain = !fields.iter().any(|(name, _)| name.starts_with(b"meshcache-"));
+                if let Some(hit) = hot.repeatable.take().filter(|_| is_plain) {
+                    self.repeats.note(&header_map::encode(fields.iter().copied()), hit);
+                }
+                happened(Step::Reply(hot.reply()))
+            }
+            Step::Pass(pass) => Happened::Pass(pass.reason),
+            Step::Observe(_) => Happened::Pass(Reason::Observe),
+            Step::CallOut(callout) => Happened::CallOut(callout),
+            Step::Wait => Happened::Wait,
+        }
+    }
+
+    fn facts(&self) -> TestFacts<'_> {
+        TestFacts {
+            side: self.side,
+            caller: self.caller,
+            verified: self.verified,
+            asked_for_token: &self.asked_for_token,
+            cluster: self.cluster,
+        }
+    }
+}
+
 /// A proxy with a hot response for `/x` that was asked for once.
 fn asked(group: &str, fields: &[(&str, &str)]) -> Proxy {
     let mut proxy = Proxy::new(group);
@@ -70,6 +105,13 @@ fn what_only_the_host_knows_is_asked_each_time() {
     proxy.cluster = Some("service");
     proxy.verified = true;
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None, "a token that was taken out of the head names its user");
+    let mut proxy = Proxy::new("{}");
+    proxy.listener = ListenerConfig::new(None, None, None).keeping_repeats();
+    proxy.heat("/x", &[], "body");
+    assert_eq!(proxy.get("/x"), hot("body"));
+    assert_eq!(repeat(&proxy, "GET", "/x", &[]), Some(hot("body")));
+    proxy.side = Side::Inbound;
+    assert_eq!(repeat(&proxy, "GET", "/x", &[]), None, "what came out of a service is not for who comes in");
     for group in [r#"{"callers": ["spiffe://d/ns/n/sa/a"]}"#, r#"{"key": {"route": true}}"#] {
         let mut proxy = Proxy::new(group);
         proxy.caller = Some("spiffe://d/ns/n/sa/a");
@@ -108,11 +150,6 @@ fn a_request_is_read_when_the_age_changes_the_side_is_to_be_checked_or_no_coordi
         proxy.now = now;
         assert_eq!(repeat(&proxy, "GET", "/x", &NAMED).is_some(), is_repeated, "{now}");
     }
-    let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, None, None);
-    proxy.heat("/x", &[], "body");
-    assert_eq!(proxy.get("/x"), hot("body"));
-    assert_eq!(repeat(&proxy, "GET", "/x", &[]), None, "a side that is not configured is asked for each time");
 }
 
 #[test]
