@@ -54,6 +54,6 @@ impl Recent {
 
     /// Keeps a hot hit for when the request with these fields comes again.
     pub(crate) fn note(&mut self, map: &[u8], hit: Repeatable) {
-        self.repeats.note(map, hit);
+        self.repeats.note(map, hit.unshared());
     }
 }

@@ -72,6 +72,14 @@ pub struct RepeatedReply {
     variant: Arc<Variant>,
 }
 
+impl Repeatable {
+    /// Returns it with a copy of its head: threads that repeat it do not count the users of one head together.
+    #[must_use]
+    pub fn unshared(self) -> Self {
+        Self { head: Arc::new(StampedHead::clone(&self.head)), ..self }
+    }
+}
+
 impl Default for Repeats {
     fn default() -> Self {
         Self { slots: (0..SLOTS).map(|_| None).collect() }

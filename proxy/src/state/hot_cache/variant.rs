@@ -40,6 +40,7 @@ pub struct Variant {
 }
 
 /// The fields of a response at one moment.
+#[derive(Clone)]
 pub struct StampedHead {
     /// The seconds of age and of freshness in them. `None`: none yet.
     seconds: Option<(u64, i64)>,

@@ -55,7 +55,12 @@ fn asked(group: &str, fields: &[(&str, &str)]) -> Proxy {
 }
 
 fn repeat(proxy: &Proxy, method: &str, target: &str, fields: &[(&str, &str)]) -> Option<Happened> {
-    proxy.repeat(&Proxy::fields(method, target, fields))
+    let fields = Proxy::fields(method, target, fields);
+    let context = Context { state: &proxy.worker.state, thread: 0, now: proxy.now };
+    let native = proxy.repeats.answer_fields(context, fields.iter().copied(), &proxy.facts());
+    let native = native.map(|answer| happened(Step::Reply(answer.reply())));
+    assert_eq!(proxy.repeat(&fields), native, "both hosts do the same");
+    native
 }
 
 #[test]
