@@ -8,7 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
 coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
-.PHONY: help setup check build wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny lint lint-native lint-wasm clean
+.PHONY: help setup check build install wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny workflows lint lint-native lint-wasm clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ check: ## what one runs while working, in less than a minute: formatting, clippy
 
 build: setup wasm ## the filter as Wasm and the coordinator
 	cargo build -p meshcache-coordinator --release
+
+install: ## the coordinator into ~/.cargo/bin
+	cargo install --path coordinator --locked
 
 wasm:
 	cargo build -p meshcache-filter $(wasm)
@@ -48,6 +51,7 @@ test: setup ## all tests, end to end ones with the real Envoy included (see scri
 	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
+	@scripts/setup prometheus || echo "alerts and dashboard are not tried in a Prometheus: see above" >&2
 	@scripts/setup vm || echo "docs/vm.md is not run: see above" >&2
 	@scripts/tests
 
@@ -56,6 +60,7 @@ ci: setup ## what CI runs: the checks of `make lint`, all of `make test` and `ma
 	@scripts/setup envoys || echo "the filter is not run in older Envoys: see above" >&2
 	@scripts/setup browser || echo "the admin page is not opened in a browser: see above" >&2
 	@scripts/setup collector || echo "traces are not read back from a collector: see above" >&2
+	@scripts/setup prometheus || echo "alerts and dashboard are not tried in a Prometheus: see above" >&2
 	@scripts/tests --ci
 
 test-wasm: ## the protocol's tests as Wasm, under node
@@ -103,6 +108,10 @@ fuzz: ## each fuzz target for SECONDS=30 (needs a nightly toolchain; TARGETS="da
 deny: ## licences, sources and twofold versions of what is linked in, by deny.toml
 	@scripts/setup deny
 	.tools/bin/cargo-deny --all-features check bans licenses sources
+
+workflows: ## .github/workflows, read by actionlint
+	@scripts/setup workflows
+	.tools/bin/actionlint
 
 lint: setup lint-native lint-wasm ## formatting and clippy, warnings are errors
 

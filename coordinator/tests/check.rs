@@ -46,6 +46,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "  limits: {object: 8Mb}\n",
             "6: groups[0].limits.object: `8Mb` is not a size (examples: 512KiB, 8MiB, 1Gi, 100MB, 1048576)",
         ),
+        ("  limits: {window: 4 MB}\n", "6: groups[0].limits.window: `4 MB` is not a size (examples: "),
         ("  limits:\n    bytes: 101%\n", "7: groups[0].limits.bytes: `101%` is not a share (0% to 100%)"),
         ("  mode: perhaps\n", "6: groups[0].mode: expected on, observe or off"),
         ("  overload: 504\n", "6: groups[0].overload: `504` is not stale, pass or 503"),

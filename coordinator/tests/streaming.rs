@@ -7,18 +7,15 @@
 mod plane;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use meshcache_coordinator::settings::Identity;
 use parking_lot::Mutex;
-use plane::{Answer, Front, MIB, Origin, until};
+use plane::{
+    Answer, Front, HOST, MIB, Origin,
+    stream::{self, Streaming, open},
+    until,
+};
 use serde_json::json;
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -84,62 +81,13 @@ impl Held {
 
 const FRESH: &str = "cache-control: max-age=60\r\n";
 
-thread_local! {
-    static CLIENT: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-}
-
-/// A response that is read bit by bit.
-struct Streaming {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Incoming,
-    got: Vec<u8>,
-}
-
-async fn open(address: SocketAddr, method: &str, target: &str, fields: &[(&str, &str)]) -> Streaming {
-    let client = CLIENT.with(Clone::clone);
-    let response: Response<Incoming> =
-        client.request(plane::request(address, method, target, fields, Bytes::new())).await.unwrap();
-    let (head, body) = response.into_parts();
-    Streaming { status: head.status, headers: head.headers, body, got: Vec::new() }
-}
-
-/// All coordinators are asked for the same host.
-const HOST: (&str, &str) = ("host", "h");
-
 async fn get(front: &Front, target: &str) -> Streaming {
-    open(front.data, "GET", target, &[HOST]).await
+    stream::get(front.data, target).await
 }
 
 /// The whole answer.
 async fn whole(front: &Front, target: &str) -> Answer {
     front.ask("GET", target, &[HOST]).await
-}
-
-impl Streaming {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Reads until so many bytes are here.
-    async fn read(&mut self, most: usize) -> &[u8] {
-        while self.got.len() < most {
-            let frame = self.body.frame().await.expect("more is to come").expect("it goes on");
-            self.got.extend_from_slice(&frame.into_data().unwrap_or_default());
-        }
-        &self.got
-    }
-
-    /// Reads to the end: all bytes, and whether they are the whole.
-    async fn end(mut self) -> (Vec<u8>, bool) {
-        while let Some(frame) = self.body.frame().await {
-            match frame {
-                Ok(frame) => self.got.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Err(_) => return (self.got, false),
-            }
-        }
-        (self.got, true)
-    }
 }
 
 /// Waits until nobody waits, no load is under way, and no memory of bodies and requests is held.

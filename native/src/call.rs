@@ -1,5 +1,6 @@
 //! A coordinator's answer as it comes: head, pieces of the body, end or reset.
 
+use crate::rest::{Rest, Version};
 use meshcache_protocol::Field;
 use meshcache_proxy::http::peer_response::{PeerFailure, PeerHead, PeerResponse, UnmarkedHead};
 use std::cell::{Cell, RefCell};
@@ -11,7 +12,7 @@ const MOST_HELD: usize = 64 << 10;
 const MOST_OF_FAILURE: usize = 4096;
 
 /// The number of a callout that is being sent.
-pub(crate) const STARTING: u64 = u64::MAX;
+const STARTING: u64 = u64::MAX;
 
 /// A callout in flight.
 pub(crate) struct Call {
@@ -21,6 +22,30 @@ pub(crate) struct Call {
     pub(crate) answer: RefCell<Answer>,
     /// The client gets it as it comes.
     pub(crate) streams: Cell<bool>,
+    /// Which version it is, if its rest may come from another coordinator.
+    pub(crate) version: RefCell<Option<Version>>,
+    /// It is for the rest of an answer that another coordinator began.
+    pub(crate) rest: RefCell<Option<Box<RestOf>>>,
+}
+
+/// A question for the rest of an answer.
+pub(crate) struct RestOf {
+    pub(crate) rest: Rest,
+    /// The header map, to ask once more.
+    pub(crate) map: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn new(token: u32, answer: Answer, rest: Option<Box<RestOf>>) -> Self {
+        Self {
+            token,
+            id: Cell::new(STARTING),
+            answer: RefCell::new(answer),
+            streams: Cell::new(false),
+            version: RefCell::default(),
+            rest: RefCell::new(rest),
+        }
+    }
 }
 
 /// What has come of an answer.
@@ -96,6 +121,11 @@ impl Answer {
     /// Notes that so much of the body has gone to the client.
     pub fn passes(&mut self, bytes: usize) {
         self.passed = self.passed.saturating_add(bytes);
+    }
+
+    /// Returns how much of the body has gone to the client.
+    pub fn passed(&self) -> usize {
+        self.passed
     }
 
     /// Takes a piece of the body that goes to the client at once.

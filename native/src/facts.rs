@@ -45,6 +45,10 @@ impl Facts for EnvoyFacts<'_> {
         *self.verified.get_or_init(|| self.filter.has_metadata(VERIFIED))
     }
 
+    fn is_routed(&self) -> bool {
+        self.filter.has_cluster()
+    }
+
     /// Envoy has chosen the route before its first filter.
     fn cluster(&self) -> Option<Vec<u8>> {
         self.filter.cluster()

@@ -7,6 +7,7 @@ use crate::{
     metrics::Metrics,
     panics,
     process::{Process, event},
+    recent::RecentDecisions,
     recorder::Tasks,
     wake::OutgoingCall,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Listener {
     pub(crate) identity: Option<String>,
     /// The configured side, where Envoy does not tell it.
     pub(crate) side: Option<Side>,
+    /// What each thread decided lately.
+    pub(crate) recent: RecentDecisions,
     metrics: Metrics,
     /// Counters and gauges that wait for a stream, in an Envoy that takes them only there.
     unrecorded: Mutex<Tasks>,
@@ -47,6 +50,8 @@ pub(crate) struct Listener {
 
 /// The number of a callout that is being sent.
 const STARTING: u64 = u64::MAX;
+/// The threads beside the workers that may have a number.
+const OTHER_THREADS: usize = 2;
 
 impl Listener {
     /// Reads a configuration.
@@ -59,6 +64,7 @@ impl Listener {
             config: ListenerConfig::new(None, None, None),
             identity: facts::identity(),
             side: None,
+            recent: RecentDecisions::default(),
             metrics: Metrics::default(),
             unrecorded: Mutex::default(),
             has_unrecorded: AtomicBool::new(false),
@@ -77,6 +83,7 @@ impl Listener {
 
     fn configure(&mut self, config: Config) {
         self.metrics = Metrics::define(&self.envoy);
+        self.recent = RecentDecisions::new(envoy::worker_threads().saturating_add(OTHER_THREADS));
         if !abi::is_since_1_40() {
             self.side = config.side;
         }

@@ -1,7 +1,7 @@
 //! The driver's host: it records what is to be done, since the driver runs under a lock.
 
 use crate::{
-    envoy::{self, Filter},
+    envoy::{self, Filter, MapFields},
     reply::{OwnedReply, Parts},
     wake::{OutgoingCall, Slot, Task},
 };
@@ -99,7 +99,7 @@ impl Host for Recorder<'_> {
         };
         self.state.token = self.state.token.wrapping_add(1);
         let token = self.state.token;
-        let map = header_map::encode(headers.iter().map(|(name, value)| field(name, value)));
+        let map = encode(headers);
         let call = OutgoingCall { token, map, body: body.unwrap_or_default().to_vec(), timeout };
         match slot {
             Some(slot) => self.tasks.of_streams.push((slot, Task::Call(call))),
@@ -153,6 +153,10 @@ pub(crate) struct DirectHost<'a> {
     pub(crate) to_head: bool,
     /// Set before the reply is sent.
     pub(crate) replies: &'a Cell<bool>,
+    /// The head of a request that may come again. Envoy may drop it when the reply is sent.
+    pub(crate) may_repeat: Option<&'a MapFields<'a>>,
+    /// Its header map, once the reply is sent.
+    pub(crate) map: Option<Vec<u8>>,
     pub(crate) none: InProcessData,
 }
 
@@ -166,6 +170,7 @@ impl Host for DirectHost<'_> {
     }
 
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
+        self.map = self.may_repeat.map(|fields| header_map::encode(fields.iter()));
         self.replies.set(true);
         Parts::of(reply).send(self.filter, self.to_head);
         true
@@ -189,6 +194,11 @@ impl Host for DirectHost<'_> {
 fn add(counts: &mut BTreeMap<usize, u64>, counter: usize, n: u64) {
     let count = counts.entry(counter).or_default();
     *count = count.saturating_add(n);
+}
+
+/// The header map of a callout.
+pub(crate) fn encode(headers: &Headers<'_>) -> Vec<u8> {
+    header_map::encode(headers.iter().map(|(name, value)| field(name, value)))
 }
 
 /// A field of a callout. Envoy wants the authority under the name of HTTP/1.

@@ -203,7 +203,12 @@ fn frame_by(pieces: &[&[u8]], mut put: impl FnMut(&[u8])) {
 }
 
 /// Appends a named list of values: kind, name, number, each value. Absent and empty differ.
-fn many<'a>(part: &mut impl FnMut(&[u8]), kind: &[u8], name: &[u8], values: impl Iterator<Item = &'a [u8]> + Clone) {
+pub(crate) fn many<'a>(
+    part: &mut impl FnMut(&[u8]),
+    kind: &[u8],
+    name: &[u8],
+    values: impl Iterator<Item = &'a [u8]> + Clone,
+) {
     part(kind);
     part(name);
     part(&(values.clone().count() as u32).to_le_bytes());

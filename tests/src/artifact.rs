@@ -39,6 +39,12 @@ pub fn bare() -> PathBuf {
     find("MESHCACHE_BARE_WASM", &built, "cargo build -p meshcache-bare --profile wasm --target wasm32-wasip1")
 }
 
+/// `MESHCACHE_BARE_MODULE`, else the native yardstick as `make bench` builds it.
+pub fn bare_native() -> PathBuf {
+    let command = "cargo build -p meshcache-bare --profile native";
+    find("MESHCACHE_BARE_MODULE", &[target().join("native/libmeshcache_bare.so")], command)
+}
+
 /// `MESHCACHE_TRAP_WASM`, else the filter with the feature `trap` as `make test` builds it: it traps when a header says
 /// so.
 pub fn trapping() -> PathBuf {

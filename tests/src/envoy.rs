@@ -19,6 +19,7 @@ use crate::{
 /// The modules as the examples name them; `artifact` finds the real ones.
 const FILTER: &str = "target/wasm32-wasip1/wasm/meshcache_filter.wasm";
 const BARE: &str = "target/wasm32-wasip1/wasm/meshcache_bare.wasm";
+const BARE_NATIVE: &str = "target/native/libmeshcache_bare.so";
 
 /// An Envoy configuration in the making.
 #[derive(Clone)]
@@ -130,8 +131,12 @@ impl EnvoyConfig {
 
     /// Starts it and waits until it takes requests.
     pub async fn start(mut self) -> Envoy {
-        let modules =
-            [(FILTER, artifact::filter as fn() -> PathBuf), (BARE, artifact::bare), (host::MODULE, artifact::native)];
+        let modules = [
+            (FILTER, artifact::filter as fn() -> PathBuf),
+            (BARE, artifact::bare),
+            (BARE_NATIVE, artifact::bare_native),
+            (host::MODULE, artifact::native),
+        ];
         for (module, artifact) in modules {
             if mentions(&self.bootstrap, module) {
                 self = self.replace(module, artifact().to_str().unwrap());

@@ -31,6 +31,10 @@ use meshcache_tests::{
 use serde_json::{Value, json};
 
 const KEYS: u64 = 200;
+/// The pieces of a body that takes its time, their size, and the time between them.
+const PIECES: usize = 150;
+const PIECE: usize = 1024;
+const PAUSE: Duration = Duration::from_millis(2);
 const COORDINATORS: usize = 4;
 const CLIENTS: u64 = 8;
 /// How long the slow origin takes.
@@ -72,10 +76,12 @@ enum Kind {
     Private,
     /// Fresh for a second, and given stale when the origin fails.
     Forgiving,
+    /// A body that takes its time, with a strong tag: who is lost in the middle of it is followed by another.
+    Streamed,
 }
 
 fn kind(key: u64) -> Kind {
-    [Kind::Short, Kind::Long, Kind::Private, Kind::Forgiving][(key % 4) as usize]
+    [Kind::Short, Kind::Long, Kind::Private, Kind::Forgiving, Kind::Streamed][(key % 5) as usize]
 }
 
 /// One key as the origin has it.
@@ -180,6 +186,9 @@ impl World {
             }
             Kind::Private => body(received.header("x-user-id")).header("cache-control", "private, max-age=60"),
             Kind::Forgiving => body(String::new()).header("cache-control", "max-age=1, stale-if-error=3600"),
+            Kind::Streamed => {
+                streamed(key, version, received).header("surrogate-key", format!("key-{key}")).delay(delay)
+            }
         }
     }
 
@@ -190,6 +199,12 @@ impl World {
             return (!excused).then(|| "failed".to_owned());
         }
         let text = answer.text();
+        if kind(key) == Kind::Streamed {
+            let first = text.get(..PIECE).unwrap_or_default();
+            if text != first.repeat(PIECES) {
+                return Some("two versions, or a part of one".into());
+            }
+        }
         let mut words = text.split(' ');
         let (own, version, whose) =
             (words.next(), words.next().and_then(|version| version.parse::<usize>().ok()), words.next());
@@ -204,7 +219,7 @@ impl World {
         let allowed = match kind(key) {
             Kind::Short => Duration::from_secs(1) + SLOW + SLACK,
             Kind::Private => SLOW + SLACK,
-            Kind::Long | Kind::Forgiving => return None,
+            Kind::Long | Kind::Forgiving | Kind::Streamed => return None,
         };
         superseded.filter(|at| *at + allowed < begun).map(|at| format!("stale for {:?}", begun - at))
     }
@@ -252,6 +267,11 @@ impl World {
                         connection = None;
                     }
                 }
+                // Nobody may have had the rest, or not of this version.
+                Err(_) if kind(key) == Kind::Streamed => {
+                    self.tell(key, "cut");
+                    connection = None;
+                }
                 Err(error) => {
                     self.fail(format!("/chaos/{key} after {:?}: {error:#}", begun.elapsed()));
                     connection = None;
@@ -296,6 +316,21 @@ impl World {
             *purged = Some((Instant::now(), version));
         }
     }
+}
+
+/// A body that takes its time: the whole, or the rest of it on the condition that it is still this version.
+fn streamed(key: u64, version: usize, received: &origin::Received) -> Reply {
+    let (piece, tag) = (format!("{:<PIECE$}", format!("{key} {version} ")), format!("\"{key}-{version}\""));
+    let from = received.header("range").strip_prefix("bytes=").and_then(|range| range.split('-').next()?.parse().ok());
+    let reply = match from.filter(|_| received.header("if-range") == tag) {
+        Some(from) => {
+            let whole = piece.repeat(PIECES);
+            let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+            Reply::ok(whole.as_bytes()[from..].to_vec()).with_status(206).header("content-range", range)
+        }
+        None => Reply::ok(piece).repeated(PIECES).slowly(PAUSE),
+    };
+    reply.header("cache-control", "max-age=3600").header("etag", tag)
 }
 
 /// What an answer's Cache-Status says of how it came about, without what differs from one answer to the next.

@@ -135,6 +135,14 @@ fn the_coordinators_image_is_one_static_program_with_the_filters_inside() {
 
 fn looks_right(image: &Image) {
     let config = &image.config["config"];
+    for (label, value) in [
+        ("title", "meshcache/coordinator"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("source", env!("CARGO_PKG_REPOSITORY")),
+    ] {
+        assert_eq!(config["Labels"][format!("org.opencontainers.image.{label}")], value, "{config}");
+    }
     // A number: only so the kubelet can see that it is not root.
     assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("65532:65532"), &json!(["/meshcache-coordinator"])));
     let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();

@@ -65,7 +65,7 @@ async fn helm_installs_it_keeps_the_tokens_through_an_upgrade_and_leaves_nothing
     assert!(first.contains("\"peer\"") && first.contains("\"admin\""), "{first}");
     assert_eq!(cluster.kubectl(&["get", "statefulset", "cache-meshcache", "--output=jsonpath={.spec.replicas}"]), "3");
 
-    helm(&cluster, &["upgrade", "cache", chart, "--set", "replicas=4"]).await;
+    helm(&cluster, &["upgrade", "cache", chart, "--set", "replicaCount=4"]).await;
     assert_eq!(tokens(), first);
     assert_eq!(cluster.kubectl(&["get", "statefulset", "cache-meshcache", "--output=jsonpath={.spec.replicas}"]), "4");
 

@@ -601,7 +601,7 @@ async fn a_release_changes_how_the_filter_is_attached_and_takes_it_off_when_it_n
     let folder = chart::folder();
     let again = helm(
         &mesh.cache,
-        &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicas=4"],
+        &["upgrade", "cache", folder.to_str().unwrap(), "--reset-then-reuse-values", "--set", "replicaCount=4"],
     )
     .await;
     assert!(again.contains("on 2 places"), "{again}");

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 /// What Prometheus adds to each series of a pod, and to buckets.
 const SCRAPED: [&str; 3] = ["namespace", "pod", "le"];
-/// A metric that is not ours: kube-state-metrics has it.
-const FOREIGN: &str = "kube_pod_container_resource_limits";
+/// Metrics that are not ours: kube-state-metrics has one, Prometheus makes the other.
+const FOREIGN: [&str; 2] = ["kube_pod_container_resource_limits", "up"];
 
 /// A metric of docs/metrics.md: its labels, and the words that its row has in backticks.
 struct Row {
@@ -96,7 +96,7 @@ impl ExprVisitor for Asked {
 impl Asked {
     /// As Prometheus reads it: what is no expression there is none here.
     fn read(expression: &str) -> Asked {
-        let told = expression.replace("$__rate_interval", "1m");
+        let told = expression.replace("$__rate_interval", "1m").replace("$__range", "1h");
         let parsed = promql_parser::parser::parse(&told).unwrap_or_else(|error| panic!("`{expression}`: {error}"));
         let mut asked = Asked::default();
         walk_expr(&mut asked, &parsed).unwrap();
@@ -139,7 +139,7 @@ fn every_expression_asks_for_what_a_coordinator_exports() {
         };
         assert!(!asked.series.is_empty(), "{expression} asks for nothing");
         let mut known: BTreeSet<&str> = SCRAPED.into();
-        for (name, matchers) in asked.series.iter().filter(|(name, _)| name != FOREIGN) {
+        for (name, matchers) in asked.series.iter().filter(|(name, _)| !FOREIGN.contains(&name.as_str())) {
             let row = ["", "_bucket", "_sum", "_count"].iter().find_map(|end| documented.get(name.strip_suffix(end)?));
             let row = row.unwrap_or_else(|| panic!("docs/metrics.md has no {name}, which `{expression}` asks for"));
             known.extend(row.labels.iter().map(String::as_str));
@@ -179,6 +179,30 @@ fn what_is_shown_or_alerted_on_is_of_one_release_where_two_share_a_namespace() {
             assert!(one_release(&matchers), "{name} in `{expression}`");
         }
     }
+}
+
+#[test]
+fn each_panel_says_what_it_shows_and_the_first_row_is_single_numbers() {
+    let objects = objects();
+    let dashboard = objects.iter().find_map(|object| object["data"]["meshcache.json"].as_str()).unwrap();
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    for panel in panels {
+        let title = panel["title"].as_str().unwrap();
+        assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{title}");
+        assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title}");
+        assert_eq!(panel["type"] == "stat", panel["gridPos"]["y"] == 0, "{title}");
+        // Where it leads is there.
+        let url = panel["links"][0]["url"].as_str().unwrap();
+        let page = url.rsplit_once("/docs/").unwrap().1;
+        let (page, anchor) = page.split_once('#').unwrap_or((page, ""));
+        let text = std::fs::read_to_string(artifact::file(&format!("docs/{page}"))).unwrap();
+        assert!(
+            text.lines().any(|line| line.to_lowercase() == format!("## {anchor}")) || anchor.is_empty(),
+            "{title}: {url}"
+        );
+    }
+    assert!(panels.iter().filter(|panel| panel["type"] == "stat").count() >= 6);
 }
 
 #[test]

@@ -182,6 +182,47 @@ async fn a_client_that_has_half_a_body_is_cut_off_when_the_origin_is_and_nothing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_in_the_middle_of_a_body_does_not_notice_that_its_owner_is_killed() {
+    let body: Vec<u8> = (0..300_000).map(|n| (n % 251) as u8).collect();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let half = body.len() / 2;
+    let (sent, (counted, mut loads)) = (body.clone(), mpsc::unbounded_channel());
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let body = if is_first { sent[..half].to_vec() } else { sent.clone() };
+            is_first = false;
+            let (counted, length) = (counted.clone(), sent.len());
+            tokio::spawn(async move {
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                counted.send(()).unwrap();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: \"1\"\r\ncontent-length: {length}\r\n\r\n"
+                );
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    let group = json!({"match": {"hosts": ["held.test"]}, "origin": {"url": url}});
+    let mut mesh = mesh(3).groups(|groups| groups.plus("held", group)).start().await;
+    let path = mesh.owned_by(0, "held.test", "/x");
+    let mut client = TcpStream::connect(mesh.fronts()[0]).await.unwrap();
+    client.write_all(&Ask::get("held.test", &path).header("connection", "close").wire()).await.unwrap();
+    let mut read = Vec::new();
+    let whole = |read: &[u8]| read.windows(4).position(|four| four == b"\r\n\r\n").map(|end| read.len() - end - 4);
+    while whole(&read).is_none_or(|had| had < half) {
+        assert!(client.read_buf(&mut read).await.unwrap() > 0, "{}", String::from_utf8_lossy(&read));
+    }
+    mesh.coordinators.all[0].kill();
+    let _ = client.read_to_end(&mut read).await;
+    let had = whole(&read).unwrap();
+    assert!(read.ends_with(&body) && had == body.len(), "{had} of {}", body.len());
+    assert!(loads.try_recv().is_ok() && loads.try_recv().is_ok() && loads.try_recv().is_err(), "one more load");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_40_mib_comes_whole_from_a_coordinator() {
     let mesh = mesh(1).start().await;
     let body = vec![b'x'; 40 << 20];

@@ -26,6 +26,13 @@
 {{- end }}
 {{- end -}}
 
+{{/* Values of older releases, by the names that they have now. */}}
+{{- define "meshcache.renamed" -}}
+{{- range $old, $new := dict "replicas" "replicaCount" "memory" "resources.limits.memory" "cpu" "resources.requests.cpu" -}}
+{{- if hasKey $.Values $old }}{{ fail (printf "%s: this value is %s now" $old $new) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What coordinators would refuse at their start. */}}
 {{- define "meshcache.groupsAccepted" -}}
 {{- $seen := list }}

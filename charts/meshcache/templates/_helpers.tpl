@@ -98,7 +98,7 @@ app.kubernetes.io/component: coordinator
   for as long as the field is its own: once the autoscaler has changed the number, whoever writes another one, as a rollback would, is refused. */}}
 {{- define "meshcache.replicas" -}}
 {{- if not (include "meshcache.autoscaling" . | fromYaml).enabled -}}
-{{- .Values.replicas -}}
+{{- .Values.replicaCount -}}
 {{- else if .Release.IsUpgrade -}}
 {{- with lookup "apps/v1" "StatefulSet" .Release.Namespace (include "meshcache.fullname" .) -}}
 {{- $ours := true -}}
@@ -113,6 +113,34 @@ app.kubernetes.io/component: coordinator
 
 {{- define "meshcache.grace" -}}
 {{ add .Values.drainSeconds 15 }}
+{{- end -}}
+
+{{/* Of the coordinators, as YAML. A memory that is written once is request and limit: the store is a share of the limit. */}}
+{{- define "meshcache.resources" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources -}}
+{{- $request := dig "requests" "memory" "" .Values.resources -}}
+{{- $memory := $limit | default $request | default "1Gi" -}}
+{{- $ours := dict "requests" (dict "cpu" "250m" "memory" $memory) "limits" (dict "memory" $memory) -}}
+{{- mergeOverwrite $ours (deepCopy .Values.resources) | toYaml -}}
+{{- end -}}
+
+{{/* Of what hooks and `helm test` run, as YAML. */}}
+{{- define "meshcache.hookResources" -}}
+{{- mergeOverwrite (dict "requests" (dict "cpu" "10m" "memory" "64Mi") "limits" (dict "memory" "64Mi")) (deepCopy .Values.hooks.resources) | toYaml -}}
+{{- end -}}
+
+{{/* The data port of the Service. */}}
+{{- define "meshcache.port" -}}
+{{- .Values.service.port | default 8080 -}}
+{{- end -}}
+
+{{/* What passes the pod security level `restricted`, and what the values write over it. */}}
+{{- define "meshcache.podSecurityOf" -}}
+{{- mergeOverwrite (include "meshcache.podSecurity" . | fromYaml) (deepCopy .Values.podSecurityContext) | toYaml -}}
+{{- end -}}
+
+{{- define "meshcache.containerSecurityOf" -}}
+{{- mergeOverwrite (include "meshcache.containerSecurity" . | fromYaml) (deepCopy .Values.securityContext) | toYaml -}}
 {{- end -}}
 
 {{/* What passes the pod security level `restricted`. */}}
@@ -170,16 +198,14 @@ spec:
       {{- with .Values.priorityClassName }}
       priorityClassName: {{ . | quote }}
       {{- end }}
-      securityContext: {{- include "meshcache.podSecurity" . | nindent 8 }}
+      securityContext: {{- include "meshcache.podSecurityOf" . | nindent 8 }}
       containers:
       - name: hook
         image: {{ include "meshcache.image" . }}
         imagePullPolicy: {{ .Values.image.pullPolicy }}
         args: {{- toYaml $.args | nindent 8 }}
-        securityContext: {{- include "meshcache.containerSecurity" . | nindent 10 }}
-        resources:
-          requests: {cpu: 10m, memory: 64Mi}
-          limits: {memory: 64Mi}
+        securityContext: {{- include "meshcache.containerSecurityOf" . | nindent 10 }}
+        resources: {{- include "meshcache.hookResources" . | nindent 10 }}
         {{- with $.mount }}
         volumeMounts:
         - {name: attach, mountPath: /attach, readOnly: true}

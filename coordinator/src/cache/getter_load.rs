@@ -99,7 +99,14 @@ fn for_waiters(
     (verdict.fwd_status, verdict.shared, verdict.waiters) = (status.as_u16(), true, true);
     let entry = Arc::new(entry(cache, served, verdict.to_stored(status.as_u16()), value, position));
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
-    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience: Audience::Waiters, began, growing: None })
+    LoadOutcome::Loaded(LoadedResponse {
+        entry,
+        verdict,
+        audience: Audience::Waiters,
+        began,
+        growing: None,
+        leave: None,
+    })
 }
 
 /// A value as a stored response that arrives now.

@@ -139,8 +139,16 @@ pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: &str) -> A
     let head = head(&key)?;
     let fields = head.fields();
     let http = head.request(&fields).map_err(|_| Error::Internal("no request"))?;
-    let request =
-        CacheRequest { served, head: &head, http, key, question: None, is_from_peer: false, is_debugged: false };
+    let request = CacheRequest {
+        served,
+        head: &head,
+        http,
+        key,
+        question: None,
+        is_from_peer: false,
+        is_debugged: false,
+        slice: None,
+    };
     let metrics = &served.metrics;
     metrics.gets.inc();
     if !cache.consistency.catch_up(request.claim()).await {

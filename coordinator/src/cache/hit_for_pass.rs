@@ -34,6 +34,8 @@ struct PassRecord {
     gap: u64,
     /// The passes since the last probe.
     passed: u32,
+    /// The length of a response that flights share with those who take so much as it streams.
+    streamed: Option<u64>,
 }
 
 /// How a request for a remembered key passes.
@@ -78,17 +80,27 @@ impl HitForPassTable {
         passes.remember(
             vary,
             request,
-            PassRecord { reason, next: now.saturating_add(gap), gap, passed: 0 },
+            PassRecord { reason, next: now.saturating_add(gap), gap, passed: 0, streamed: None },
             now.saturating_add(ms),
         );
         gap.min(LONGEST_PROXY_PASS)
     }
 
-    /// Records a pass of a remembered key, and returns how it passes. `may_probe`: a load beside it is of use.
+    /// Notes that flights share what is remembered for a request with those who take a body of this length as it
+    /// streams.
+    pub(crate) fn note_streamed(&self, key: Hash, request: &Request<'_>, length: u64, now: u64) {
+        if let Some(pass) = self.0.lock().peek_mut(&key).and_then(|passes| passes.get_mut(request, now)) {
+            pass.streamed = Some(length);
+        }
+    }
+
+    /// Records a pass of a remembered key, and returns how it passes. `streams`: the longest body that the requester
+    /// takes as it streams. `may_probe`: a load beside it is of use.
     pub(crate) fn take_pass(
         &self,
         key: Hash,
         request: &Request<'_>,
+        streams: u64,
         may_probe: bool,
         now: u64,
     ) -> Option<RememberedPass> {
@@ -100,6 +112,9 @@ impl HitForPassTable {
             }
             return None;
         };
+        if pass.streamed.is_some_and(|length| length <= streams) {
+            return None;
+        }
         let probes = may_probe && pass.next <= now && (pass.gap < LONGEST_GAP || pass.passed >= LEAST_PASSES);
         // While a probe is in progress, the other requests pass.
         (pass.next, pass.passed) =
@@ -143,15 +158,25 @@ mod tests {
         let table = HitForPassTable::default();
         table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
         assert_eq!(
-            table.take_pass(KEY, &plain(), false, 1020).map(|remembered| remembered.reason),
+            table.take_pass(KEY, &plain(), 0, false, 1020).map(|remembered| remembered.reason),
             Some(Reason::Private.into())
         );
-        assert_eq!((table.take_pass(KEY, &plain(), false, 1050), table.0.lock().len()), (None, 0));
+        assert_eq!((table.take_pass(KEY, &plain(), 0, false, 1050), table.0.lock().len()), (None, 0));
         table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 1000, 50);
         table.forget(KEY, &Selecting::default());
-        assert_eq!(table.take_pass(KEY, &plain(), false, 1000), None);
+        assert_eq!(table.take_pass(KEY, &plain(), 0, false, 1000), None);
         assert_eq!(table.remember(KEY, Vary::Nothing, &plain(), Reason::Overload, 1000, 0), 0);
-        assert_eq!(table.take_pass(KEY, &plain(), false, 1000), None);
+        assert_eq!(table.take_pass(KEY, &plain(), 0, false, 1000), None);
+    }
+
+    #[test]
+    fn what_flights_share_passes_only_for_those_who_do_not_take_it_as_it_streams() {
+        let table = HitForPassTable::default();
+        table.remember(KEY, Vary::Nothing, &plain(), Reason::TooLarge, 1000, 50);
+        table.note_streamed(KEY, &plain(), 100, 1000);
+        assert_eq!(table.take_pass(KEY, &plain(), 100, false, 1000), None);
+        let passes = table.take_pass(KEY, &plain(), 99, false, 1000).map(|remembered| remembered.reason);
+        assert_eq!(passes, Some(Reason::TooLarge.into()));
     }
 
     #[test]
@@ -160,9 +185,9 @@ mod tests {
         let (mut probed, mut now) = (Vec::new(), 0);
         assert_eq!(table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000), 0);
         while probed.len() < 7 {
-            if table.take_pass(KEY, &plain(), true, now).unwrap().probes {
+            if table.take_pass(KEY, &plain(), 0, true, now).unwrap().probes {
                 probed.push(now);
-                assert!(!table.take_pass(KEY, &plain(), true, now).unwrap().probes, "one at a time");
+                assert!(!table.take_pass(KEY, &plain(), 0, true, now).unwrap().probes, "one at a time");
                 table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, now, 10_000);
             }
             now += 1;
@@ -176,7 +201,7 @@ mod tests {
         table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, 0, 60_000);
         let mut probed = Vec::new();
         for second in 0..20 {
-            if table.take_pass(KEY, &plain(), true, second * 1000).unwrap().probes {
+            if table.take_pass(KEY, &plain(), 0, true, second * 1000).unwrap().probes {
                 probed.push(second);
                 table.remember(KEY, Vary::Nothing, &plain(), Reason::Private, second * 1000, 60_000);
             }

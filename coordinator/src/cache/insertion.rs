@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::{StatusCode, header::VARY, response};
 use meshcache_protocol::{
     Key, Reason, Request,
-    freshness::{self, Selecting, Stored},
+    freshness::{self, ContentRange, Selecting, Stored},
     purge::Position,
+    wire::header::SLICE,
 };
 use std::sync::Arc;
 
@@ -41,6 +42,15 @@ impl StoredParts {
         let tags = &served.group.config().tags.header.to_ascii_lowercase();
         Entry::new(Parts { status, fields, tags, body, selecting, stored, arrived, position })
     }
+}
+
+/// Appends the field that makes a response a slice, to what is stored of an origin's fields.
+pub(crate) fn with_extent(
+    mut fields: Vec<(Vec<u8>, Vec<u8>)>,
+    extent: Option<ContentRange>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fields.extend(extent.map(|extent| (SLICE.as_bytes().to_vec(), extent.to_string().into_bytes())));
+    fields
 }
 
 /// Stores a response, or returns why it is not stored.

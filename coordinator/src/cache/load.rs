@@ -5,11 +5,13 @@ use crate::{
         getter_load,
         groups::ServedGroup,
         growing_load::Load,
+        insertion,
         insertion::LoadTarget,
         load_job::LoadJob,
         load_outcome::{Landing, LeaderReply, LoadOutcome, NotShared, loaded},
         origin_response::{self, Decided, Lead, OriginResponse},
         revalidation::Candidates,
+        slices::{self, Taken},
         state::Cache,
     },
     clock,
@@ -29,15 +31,21 @@ use tokio::time::Instant;
 
 /// Loads a job's key: from the store if another load has just filled it, else from the origin.
 pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderReply) -> Landing {
-    let LoadJob { served, head: client, key, verified, fwd, is_refresh } = &**job;
+    let LoadJob { served, head: client, key, verified, fwd, is_refresh, slice } = &**job;
     let fields = client.fields();
     let Ok(request) = client.request(&fields).map(|request| request.whole()) else {
         return LoadOutcome::Failed(Failure::Internal).into();
     };
     let load = cache.store.begin(key.clone(), cache.consistency.position());
-    let stale = cache
-        .store
-        .get(&served.quota, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request));
+    // The first slice stands for its file, and is stored beside it.
+    let first = slice.as_ref().filter(|slice| slice.later.is_none()).map(|slice| slice.key(key));
+    let first = first.map(|key| cache.store.begin(key, cache.consistency.position()));
+    let stored = |key| {
+        cache
+            .store
+            .get(&served.quota, key, cache.clock.now(), |entry| !entry.is_part() && entry.selecting.matches(&request))
+    };
+    let stale = stored(key).or_else(|| first.as_ref().and_then(|first| stored(first.key())));
     // Another flight may have completed between the lookup and the start of this one.
     if let Some(entry) = &stale
         && freshness::reuse(&served.group, &request, *verified, Some(&entry.stored), entry.resident(cache.clock.now()))
@@ -63,9 +71,17 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
             return getter_load::load(cache, &target, getter, client.target(), *is_refresh).await.into();
         }
     };
+    // What was loaded whole although it is larger than a slice cannot be had in slices.
+    let is_unfit = |entry: &Arc<Entry>| {
+        slice
+            .as_ref()
+            .is_some_and(|slice| entry.slice_extent().is_none() && entry.body_bytes().len() as u64 > slice.size)
+    };
+    let mut slice = slice.as_ref().filter(|_| !stale.as_ref().is_some_and(is_unfit));
     let mut candidates = Candidates::of(stale.as_ref(), || other_variants(cache, served, key));
     let response = loop {
-        let conditions = candidates.conditions();
+        let mut conditions = candidates.conditions();
+        conditions.extend(slice.iter().flat_map(|slice| slice.conditions(!candidates.is_none())));
         let forwarder = &cache.names.forwarder;
         let Some(outgoing) = outgoing(origin, &served.group, client, forwarder, Purpose::Load(&conditions)) else {
             return LoadOutcome::Failed(Failure::BadResponse).into();
@@ -82,12 +98,19 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
         strip_response_headers(&served.group, &mut head.headers);
         note_health(cache, served, key, &head);
         let times = Times { requested, responded: clock::wall() };
-        let response = OriginResponse { head, body, times, at: cache.clock.now(), began };
+        let response = OriginResponse { head, body, times, at: cache.clock.now(), began, extent: None };
         if response.head.status != StatusCode::NOT_MODIFIED {
-            break response;
+            let Some(asked) = slice else { break response };
+            match slices::take(served, &request, *verified, asked, response) {
+                Taken::Slice(response) | Taken::Whole(response) => break response,
+                Taken::Failed(failure) => return LoadOutcome::Failed(failure).into(),
+                Taken::AskForWhole => slice = None,
+            }
+            continue;
         }
         if let Some(entry) = candidates.confirmed(&response.head) {
-            return origin_response::revalidated(cache, &target, entry, &response).into();
+            let load = first.as_ref().filter(|_| entry.slice_extent().is_some()).unwrap_or(&load);
+            return origin_response::revalidated(cache, &LoadTarget { load, ..target }, entry, &response).into();
         }
         if candidates.is_none() {
             // A 304 to a request without conditions.
@@ -104,8 +127,23 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, leader: LeaderR
             loaded(entry, verdict, cache.clock.now()).into()
         }
         _ => {
-            let lead = leader.map(|to| Lead { to, fwd });
-            match origin_response::store_or_share(cache, &target, response, origin.pass_timeout(), lead).await {
+            let is_slice = response.extent.is_some();
+            // Of a file there is its first slice or the whole: the newer one counts.
+            let load = match first {
+                Some(first) if is_slice => {
+                    cache.store.remove_variants(&served.quota, key, |entry| entry.selecting.matches(&request));
+                    first
+                }
+                Some(first) => {
+                    insertion::supersede(cache, served, first.key(), &request, &response.head);
+                    load
+                }
+                None => load,
+            };
+            // No client is given a slice for the whole.
+            let lead = leader.filter(|_| !is_slice).map(|to| Lead { to, fwd });
+            let target = LoadTarget { load: &load, stale: stale.as_ref(), served, request, verified: *verified };
+            match origin_response::store_or_share(cache, &target, job, response, origin.pass_timeout(), lead).await {
                 Decided::Done(outcome) => outcome.into(),
                 Decided::Growing(response) => {
                     let load = Load { job: job.clone(), guard: load, stale, _permit: permit };

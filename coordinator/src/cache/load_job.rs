@@ -1,7 +1,7 @@
 //! What a load is for.
 
 use crate::{cache::groups::ServedGroup, http::head::RequestHead};
-use meshcache_protocol::Key;
+use meshcache_protocol::{Key, Slice};
 use std::sync::Arc;
 
 /// The job of one flight.
@@ -15,4 +15,6 @@ pub(crate) struct LoadJob {
     pub(crate) fwd: &'static str,
     /// A background load: no request waits for it.
     pub(crate) is_refresh: bool,
+    /// In a group with slices: the one to load. The first one stands for its file, and its key is the file's.
+    pub(crate) slice: Option<Slice>,
 }

@@ -1,7 +1,7 @@
 //! The outcome of a load, and for which of its waiters it is.
 
 use crate::{
-    cache::{flight::FlightGuard, response},
+    cache::{flight::FlightGuard, leave::Leave, response},
     http::{body::Body, growing::GrowingBody},
     origin::Failure,
     store::Entry,
@@ -37,6 +37,8 @@ pub(crate) struct LoadedResponse {
     pub(crate) began: Instant,
     /// Its body, if that is still growing: the entry's own is empty.
     pub(crate) growing: Option<Arc<GrowingBody>>,
+    /// The leave that one of those may have who do not take a growing body.
+    pub(crate) leave: Option<Arc<Leave>>,
 }
 
 /// What a load has come to.
@@ -60,6 +62,9 @@ impl Landing {
         let outcome = match self {
             Self::Done(outcome) => outcome,
             Self::Growing(response, rest) => {
+                if let Some(body) = &response.growing {
+                    body.expect(flight.waiting());
+                }
                 flight.announce(LoadOutcome::Loaded(response));
                 rest.await
             }
@@ -117,17 +122,19 @@ pub(crate) fn response_since(entry: &Arc<Entry>, mut verdict: Verdict, now: u64,
     // A response that a purge kept out of the store may be stored nowhere else.
     verdict.shared = verdict.stored || matches!(verdict.outcome, Outcome::Hit | Outcome::Stale);
     let verdict = response::with_age(verdict, entry, now);
-    LoadedResponse { entry: entry.clone(), verdict, audience: Audience::All, began, growing: None }
+    LoadedResponse { entry: entry.clone(), verdict, audience: Audience::All, began, growing: None, leave: None }
 }
 
-/// Like [`response_since`], for a response that is shared by those who wait and not stored yet (`minUses`).
-pub(crate) fn response_before_min_uses(
+/// Like [`response_since`], for a response that is shared by those who wait and not stored: not yet (`minUses`), or
+/// because it is too large.
+pub(crate) fn response_for_waiters(
     entry: &Arc<Entry>,
     verdict: Verdict,
+    why: Reason,
     now: u64,
     began: Instant,
 ) -> LoadedResponse {
-    let mut response = response_since(entry, verdict.because(Reason::MinUses), now, began);
+    let mut response = response_since(entry, verdict.because(why), now, began);
     let verdict = &mut response.verdict;
     // No hot cache keeps what is not stored; without a lifetime none does anyway.
     (verdict.shared, verdict.waiters) = (verdict.ttl <= 0, verdict.ttl > 0);

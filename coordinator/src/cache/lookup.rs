@@ -20,7 +20,7 @@ use crate::{
         pass_reason::PassReason,
         peer_load, query,
         request::{CacheRequest, classify},
-        response,
+        response, slices,
         state::Cache,
     },
     http::{
@@ -33,12 +33,12 @@ use crate::{
 };
 use http::{Request, Response, StatusCode};
 use meshcache_protocol::{
-    Reason,
+    Reason, Slice,
     freshness::{self, LoadStart, Reuse},
     groups::Mode,
     wire::{Outcome, Verdict},
 };
-use std::{sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 /// Answers a request. Never fails: an error is a response.
 pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> Response<Body> {
@@ -91,17 +91,22 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
     // A question that comes back for the flight that it waits for is no further request.
     if group.config().min_uses > 1 && request.question.as_ref().is_none_or(|question| question.flight == 0) {
         cache.uses.record(request.key.hash(), now);
+        if let Some(first) = request.first_slice() {
+            cache.uses.record(first.key(&request.key).hash(), now);
+        }
     }
     let stored = cache.store.get(quota, &request.key, now, |entry| entry.answers(&request.http));
+    // Of a large file its first slice is stored.
+    let stored = stored.or_else(|| slices::first(cache, request, now));
     let stored = stored.filter(|entry| !invalidation::invalidate_if_changed(cache, request, entry, now));
     let resident = stored.as_ref().map_or(0, |entry| entry.resident(now));
-    let reuse = freshness::reuse(
-        group,
-        &request.http,
-        request.verified(),
-        stored.as_ref().map(|entry| &entry.stored),
-        resident,
-    );
+    let reuse = match (&stored, &request.slice) {
+        (Some(entry), Some(Slice { later: Some(_), .. })) => slices::reuse(entry, now),
+        _ => {
+            let stored = stored.as_ref().map(|entry| &entry.stored);
+            freshness::reuse(group, &request.http, request.verified(), stored, resident)
+        }
+    };
     let found = match (reuse, &stored) {
         (Reuse::Fresh, Some(entry)) => Some((entry, Outcome::Hit)),
         (Reuse::Stale, Some(entry)) => Some((entry, Outcome::Stale)),
@@ -120,7 +125,13 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
         }
         let mut verdict = response::with_age(Verdict::new(outcome), entry, now);
         verdict.shared = true;
-        if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
+        if request.is_for_file() && entry.slice_extent().is_some() {
+            // Boxed, as what else is rare. If the file has changed, it is loaded anew.
+            if let Ok(Some(response)) = Box::pin(slices::answer(cache, request, (entry, None), verdict)).await {
+                metrics.hits.inc();
+                return response;
+            }
+        } else if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
             metrics.hits.inc();
             metrics.count_response(outcome.label());
             return response;
@@ -185,6 +196,13 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss:
     };
     let since = match shares {
         Ok(since) => since,
+        // A part of a file costs its slices.
+        Err(Reason::Range)
+            if request.is_for_file()
+                && freshness::is_answered_by_whole(&request.served.group, &request.http, request.verified()) =>
+        {
+            LoadStart::Any
+        }
         Err(_) if matches!(reuse, Reuse::Validate(_) | Reuse::Stale) && miss::note_partial_request(cache, request) => {
             LoadStart::Any
         }
@@ -193,15 +211,24 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss:
     let route = peer_load::route(cache, request);
     // A plain client's own response is stored as it passes, if it may be. A proxy's pass does not come through here.
     let may_probe = request.question.is_some() && route.is_none();
-    if let Some(RememberedPass { reason, remember, vary, probes }) =
-        cache.hit_for_pass.take_pass(request.key.hash(), &request.http, may_probe, cache.clock.now())
-    {
+    if let Some(RememberedPass { reason, remember, vary, probes }) = cache.hit_for_pass.take_pass(
+        request.key.hash(),
+        &request.http,
+        request.longest_stream(),
+        may_probe,
+        cache.clock.now(),
+    ) {
         if probes {
             miss::load_in_background(cache, request, fwd);
         }
-        return pass::pass(cache, request, body, PassReason { remember, vary, ..PassReason::new(reason, fwd) }).await;
+        let why = PassReason { remember, vary, ..PassReason::new(reason, fwd) };
+        return pin!(pass::pass(cache, request, body, why)).await;
     }
-    miss::join(cache, request, body, route, fwd, since).await
+    if request.is_for_file() {
+        return slices::join(cache, request, body, route, fwd, since).await;
+    }
+    let answer = miss::wait(cache, request, route, fwd, since).await;
+    miss::respond(cache, request, body, answer, fwd).await
 }
 
 /// Fetches what may be shared with no other request: from the owner's store, else past the cache.
@@ -223,5 +250,5 @@ async fn fetch_alone(
         metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
         return response::only_if_cached(request, &cache.names);
     }
-    pass::pass(cache, request, body, why).await
+    pin!(pass::pass(cache, request, body, why)).await
 }

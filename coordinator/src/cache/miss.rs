@@ -2,8 +2,10 @@
 
 use crate::{
     cache::{
-        flight::{FlightGuard, Full, JoinCondition, WaitOutcome, Waiter},
+        flight::{FlightGuard, Full, JoinCondition, WaitOutcome},
         flight_key,
+        flight_wait::{wait_for, wants_all},
+        large,
         load::load,
         load_job::LoadJob,
         load_limit::Gauged,
@@ -27,7 +29,6 @@ use meshcache_protocol::{
     Key, Reason,
     freshness::{self, LoadStart, Reuse},
     reason::AnyReason,
-    request::Flags,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -50,22 +51,28 @@ pub(crate) enum FlightAnswer {
     /// No response.
     Failed(Failure),
     /// Nothing within a question's patience: it asks again, with the ticket of this flight.
-    Loading { flight: u64, leads: bool },
+    /// `leave`: one of the requests behind it passes meanwhile.
+    Loading { flight: u64, leads: bool, leave: bool },
     /// No further flight or waiter is admitted.
     Full(Instant),
 }
 
-/// Answers a request from its key's flight, and starts it if there is none.
-pub(crate) async fn join(
+/// Answers a request with what its flight has brought.
+pub(crate) async fn respond(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
     body: Body,
-    route: Option<PeerRoute>,
+    answer: FlightAnswer,
     fwd: &'static str,
-    since: LoadStart,
 ) -> Response<Body> {
     let metrics = &request.served.metrics;
-    let why = match wait(cache, request, route, fwd, since).await {
+    let why = match answer {
+        // Its flight began when its group had slices, or others.
+        FlightAnswer::Loaded(LoadedResponse { entry, .. })
+            if !request.takes_slice() && entry.slice_extent().is_some() =>
+        {
+            PassReason::new(Reason::NotShared, fwd)
+        }
         FlightAnswer::Loaded(LoadedResponse { entry, verdict, growing, .. }) => {
             metrics.count_response(verdict.outcome.label());
             match response::from_load(request, &entry, growing.as_ref(), verdict, &cache.names) {
@@ -84,9 +91,13 @@ pub(crate) async fn join(
             why
         }
         FlightAnswer::Failed(failure) => return pass::load_failed(cache, request, failure),
-        FlightAnswer::Loading { flight, leads } => {
-            metrics.count_response(Outcome::Loading.label());
-            return response::verdict_only(&Verdict { flight, collapsed: !leads, ..Verdict::new(Outcome::Loading) });
+        FlightAnswer::Loading { flight, leads, leave } => {
+            match leave {
+                true => metrics.count_request(Outcome::Loading.label(), Reason::Leave),
+                false => metrics.count_response(Outcome::Loading.label()),
+            }
+            let verdict = Verdict { flight, leave, collapsed: !leads, ..Verdict::new(Outcome::Loading) };
+            return response::verdict_only(&verdict);
         }
         FlightAnswer::Full(until) => return pass::at_capacity(cache, request, until).await,
     };
@@ -123,13 +134,27 @@ pub(crate) async fn wait(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let waited = wait_for(request, waiter, deadline).await;
+        let (waited, leave) = wait_for(request, waiter, deadline).await;
         if let (false, Some(load)) = (leads, load_span()) {
             note_load(load);
         }
         match waited {
+            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { growing: Some(body), .. }))
+                if body.is_large() && !large::streams_to(request, &body) =>
+            {
+                return FlightAnswer::NotShared(large::pass_reason(cache, request, fwd), None);
+            }
+            // Its beginning has left its window: the next flight is for all who come from now on.
+            WaitOutcome::Completed(LoadOutcome::Loaded(LoadedResponse { growing: Some(body), .. }))
+                if body.is_large() && !body.is_readable() && wants_all(request) =>
+            {
+                condition.ticket = 0;
+            }
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
-                let LoadedResponse { entry, mut verdict, audience, began, growing } = loaded;
+                let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
+                // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
+                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave && question.streams)
+                    && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
                     verdict = response::with_age(verdict, &entry, cache.clock.now());
@@ -152,7 +177,7 @@ pub(crate) async fn wait(
                     {
                         verdict.reason = fwd.into();
                     }
-                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing });
+                    return FlightAnswer::Loaded(LoadedResponse { entry, verdict, audience, began, growing, leave });
                 }
                 match audience {
                     Audience::Leader => break,
@@ -180,7 +205,7 @@ pub(crate) async fn wait(
             WaitOutcome::Completed(LoadOutcome::Failed(failure)) => return FlightAnswer::Failed(failure),
             WaitOutcome::Aborted => return FlightAnswer::Failed(Failure::Internal),
             WaitOutcome::TimedOut(flight) if request.question.is_some() => {
-                return FlightAnswer::Loading { flight, leads };
+                return FlightAnswer::Loading { flight, leads, leave };
             }
             // The response's head came in time, or the load would have failed: a plain client need not wait for a long
             // body.
@@ -188,24 +213,6 @@ pub(crate) async fn wait(
         }
     }
     FlightAnswer::NotShared(why(Reason::NotShared.into()), None)
-}
-
-/// Waits for a flight: for a response's head, where the request takes a body that is still growing.
-async fn wait_for(
-    request: &CacheRequest<'_>,
-    mut waiter: Waiter<LoadOutcome>,
-    deadline: Instant,
-) -> WaitOutcome<LoadOutcome> {
-    if request.takes_growing_body()
-        && let Some(outcome) = waiter.wait_for_head(deadline).await
-    {
-        match &outcome {
-            LoadOutcome::Loaded(LoadedResponse { entry, growing: Some(growing), .. })
-                if response::needs_whole(request, entry, growing) => {}
-            _ => return WaitOutcome::Completed(outcome),
-        }
-    }
-    waiter.wait(deadline).await
 }
 
 /// Starts a flight in a task of its own, which outlives the client. Returns where a plain client gets a response that
@@ -218,8 +225,7 @@ fn start_flight(
     fwd: &'static str,
     is_refresh: bool,
 ) -> Option<oneshot::Receiver<Response<Body>>> {
-    // The response to a whole load is no response to a partial or conditional request.
-    let wants_all = request.http.is_get() && !request.http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL));
+    let wants_all = wants_all(request);
     let (leader, own) =
         if request.question.is_none() && wants_all { Some(oneshot::channel()).unzip() } else { (None, None) };
     let head = request.head.edited(&request.served.group);
@@ -230,6 +236,7 @@ fn start_flight(
         verified: request.verified(),
         fwd,
         is_refresh,
+        slice: request.slice.clone(),
     });
     let cache = cache.clone();
     let gauge = Gauged::new(&cache.metrics.flights);
@@ -263,7 +270,7 @@ fn start_flight(
 /// Refreshes a stale response in the background: one load, however many requests were given it.
 pub(crate) fn refresh(cache: &Arc<Cache>, request: &CacheRequest<'_>) {
     if freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
-        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, false, cache.clock.now()).is_none()
+        && cache.hit_for_pass.take_pass(request.key.hash(), &request.http, 0, false, cache.clock.now()).is_none()
     {
         load_in_background(cache, request, "stale");
     }

@@ -1,8 +1,10 @@
 //! The cache of one coordinator. [`lookup`] shows the way of a request: the store, else a flight, which asks a peer or
 //! the origin. Imports go that way and never back; [`state`] is what all stages share.
 
+pub(crate) mod continuation;
 pub(crate) mod flight;
 pub(crate) mod flight_key;
+pub(crate) mod flight_wait;
 pub(crate) mod getter_key;
 pub(crate) mod getter_load;
 pub(crate) mod getter_lookup;
@@ -17,6 +19,8 @@ pub(crate) mod housekeeping;
 pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
+pub(crate) mod large;
+pub(crate) mod leave;
 pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;
@@ -24,6 +28,7 @@ pub(crate) mod load_outcome;
 pub mod lookup;
 pub(crate) mod miss;
 pub(crate) mod not_passed;
+pub(crate) mod not_shared;
 pub(crate) mod observe;
 pub(crate) mod origin_response;
 pub(crate) mod ownership;
@@ -37,6 +42,7 @@ pub(crate) mod removal;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod revalidation;
+pub(crate) mod slices;
 pub mod state;
 #[cfg(test)]
 pub(crate) mod test_peers;

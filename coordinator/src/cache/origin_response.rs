@@ -4,18 +4,21 @@ use crate::{
     cache::{
         groups::ServedGroup,
         insertion,
-        insertion::{LoadTarget, StoredParts},
+        insertion::{LoadTarget, StoredParts, with_extent},
+        large,
+        load_job::LoadJob,
         load_outcome::{
-            Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_since, response_before_min_uses,
+            Audience, LoadOutcome, LoadedResponse, NotShared, loaded, loaded_since, response_for_waiters,
             response_since,
         },
+        not_shared::{NotSharedReason, OVER_BUDGET},
         response,
         revalidation::{OriginHead, freshen},
         state::Cache,
     },
     http::{
         body::{Body, Cut},
-        capture::{CaptureOutcome, EarlyOutcome, capture, capture_within},
+        capture::{CaptureOutcome, EarlyOutcome, ResumedBody, capture, capture_within},
         growing::Filling,
     },
     jitter::random,
@@ -27,7 +30,7 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 use meshcache_protocol::{
     self as protocol, Reason,
-    freshness::{self, NotStored, Selecting, Stored, Times, Vary},
+    freshness::{self, ContentRange, Continuation, NotStored, Selecting, Stored, Times, Vary},
     wire::{Outcome, Verdict},
 };
 use std::{sync::Arc, time::Duration};
@@ -51,28 +54,14 @@ pub(crate) struct OriginResponse {
     pub(crate) at: u64,
     /// When the request was sent.
     pub(crate) began: Instant,
+    /// Where it is a slice: its bytes of the file.
+    pub(crate) extent: Option<ContentRange>,
 }
 
 /// A plain client that leads a flight, and why the store did not answer it, as Cache-Status has it.
 pub(crate) struct Lead {
     pub(crate) to: oneshot::Sender<Response<Body>>,
     pub(crate) fwd: &'static str,
-}
-
-/// Why a response is for its requester alone, and for how many milliseconds the key is marked so.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotSharedReason {
-    reason: Reason,
-    remember: u64,
-}
-
-/// No memory was left for the body, which says nothing about the next time.
-pub(crate) const OVER_BUDGET: NotSharedReason = NotSharedReason { reason: Reason::Overload, remember: 0 };
-
-impl From<NotStored> for NotSharedReason {
-    fn from(not: NotStored) -> Self {
-        Self { reason: not.reason(), remember: not.remember() }
-    }
 }
 
 /// A response that may be stored and shared, and whose body is still growing.
@@ -84,6 +73,10 @@ pub(crate) struct GrowingResponse {
     /// When its request was sent.
     pub(crate) began: Instant,
     pub(crate) filling: Filling<IdleTimeoutBody>,
+    /// It is too large for the store.
+    pub(crate) is_large: bool,
+    /// How its readers go on by themselves, if it is, or turns out to be.
+    pub(crate) continuation: Option<Continuation>,
 }
 
 /// What is left to do with a response of which the head has decided.
@@ -94,54 +87,81 @@ pub(crate) enum Decided {
     Growing(Box<GrowingResponse>),
 }
 
-/// Stores a response that may be stored. Failures are shared without being stored; anything else is the leader's alone.
-/// `pass_timeout`: the longest pause in the body of one that is the leader's.
+/// Stores a response that may be stored. Failures, and what is too large and can be gone on with, are shared without
+/// being stored; anything else is the leader's alone. `pass_timeout`: the longest pause in the body of one that is the
+/// leader's.
 pub(crate) async fn store_or_share(
     cache: &Cache,
     target: &LoadTarget<'_>,
+    job: &LoadJob,
     response: OriginResponse,
     pass_timeout: Option<Duration>,
     lead: Option<Lead>,
 ) -> Decided {
-    let OriginResponse { head, body, times, at, began } = response;
+    let OriginResponse { head, body, times, at, began, extent } = response;
     let LoadTarget { served, request, verified, load, .. } = *target;
     served.metrics.local_load.inc();
     let limit = served.group.config().limits.object.0.min(served.quota.limit());
     // A response that turns out to be one client's alone streams on with the timeout of a pass.
     let as_pass = |body: IdleTimeoutBody| body.with_idle_timeout(pass_timeout);
-    let (vary, decided) = with_headers(&head.headers, |fields| {
+    let length = body.size_hint().exact();
+    let is_large = body.size_hint().lower() > limit;
+    let (vary, decided, continuation) = with_headers(&head.headers, |fields| {
         let response = protocol::Response { status: head.status.as_u16(), fields };
-        let decided = match freshness::store(&served.group, &request, verified, &response, times, random()) {
+        let continuation = large::continuation(job, &response, length);
+        let decided = match freshness::share(&served.group, &request, verified, &response, times, random()) {
             // A load requests the whole: a partial response does not satisfy it.
             _ if head.status == StatusCode::PARTIAL_CONTENT => Err(NotStored::Incomplete),
-            _ if body.size_hint().lower() > limit => Err(NotStored::TooLarge),
+            Ok(_) if is_large && continuation.is_none() => Err(NotStored::TooLarge),
             decided => decided,
         };
-        (Vary::in_group(&served.group, &response), decided)
+        (Vary::in_group(&served.group, &response), decided, continuation)
     });
     let parts = |head: &http::response::Parts| StoredParts {
         status: head.status,
         fields: with_headers(&head.headers, |fields| {
             let response = protocol::Response { status: head.status.as_u16(), fields };
-            cache.names.with_via(freshness::storable(&served.group, &response, times.responded), head.version)
+            let fields = freshness::storable(&served.group, &response, times.responded);
+            with_extent(cache.names.with_via(fields, head.version), extent)
         }),
         selecting: Selecting::in_group(&served.group, &vary, &request),
         arrived: at,
         position: load.position().clone(),
     };
-    let reservation = cache.body_budget.reserve();
+    let (mut reservation, goes_on) = (cache.body_budget.reserve(), continuation.is_some());
+    let growing = |head: http::response::Parts, stored: &Stored, filling, is_large| {
+        let (parts, stored) = (parts(&head), stored.clone());
+        let vary = vary.clone();
+        Decided::Growing(Box::new(GrowingResponse {
+            head,
+            vary,
+            parts,
+            stored,
+            began,
+            filling,
+            is_large,
+            continuation,
+        }))
+    };
     let captured = match &decided {
         Err(not) if !freshness::is_shared_failure(&served.group, head.status.as_u16(), *not) => {
             let response = Response::from_parts(head, Body::stream(as_pass(body)));
             return Decided::Done(not_shared(cache, target, vary, (*not).into(), response, lead));
         }
-        Err(_) => capture(body, limit, &mut { reservation }).await,
+        Err(_) => capture(body, limit, &mut reservation).await,
+        Ok(stored) if is_large && reservation.grow(large::window(job).min(length.unwrap_or(u64::MAX))) => {
+            return growing(head, stored, Filling::new([], body, length, limit, reservation), true);
+        }
+        Ok(_) if is_large => CaptureOutcome::OverBudget(ResumedBody::of(body)),
         Ok(stored) => match capture_within(grace(cache, target), body, limit, reservation).await {
-            EarlyOutcome::Ended(captured) => captured,
-            EarlyOutcome::Growing(filling) => {
-                let (parts, stored) = (parts(&head), stored.clone());
-                return Decided::Growing(Box::new(GrowingResponse { head, vary, parts, stored, began, filling }));
+            EarlyOutcome::Ended(CaptureOutcome::TooLarge(rest)) if goes_on => {
+                let (received, rest) = rest.into_parts();
+                // It has been counted until now, and will be forgotten.
+                let filling = Filling::new(received, rest, length, limit, cache.body_budget.reserve());
+                return growing(head, stored, filling, true);
             }
+            EarlyOutcome::Ended(captured) => captured,
+            EarlyOutcome::Growing(filling) => return growing(head, stored, filling, false),
         },
     };
     let (why, rest) = match captured {
@@ -173,7 +193,7 @@ pub(crate) fn store(
     let (mut verdict, now) = (Verdict::new(Outcome::Miss), cache.clock.now());
     (verdict.fwd_status, verdict.stored) = (entry.status.as_u16(), put.is_ok());
     LoadOutcome::Loaded(match put {
-        Err(Reason::MinUses) => response_before_min_uses(&entry, verdict, now, began),
+        Err(Reason::MinUses) => response_for_waiters(&entry, verdict, Reason::MinUses, now, began),
         _ => response_since(&entry, verdict, now, began),
     })
 }
@@ -198,7 +218,7 @@ fn shared_failure(
     (verdict.shared, verdict.waiters) = (true, is_second);
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
     let audience = if is_second { Audience::Waiters } else { Audience::First };
-    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None })
+    LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None, leave: None })
 }
 
 /// The outcome of a body that broke off.
@@ -236,6 +256,7 @@ pub(crate) fn revalidated(
                 audience: Audience::Leader,
                 began: *began,
                 growing: None,
+                leave: None,
             })
         }
     }
@@ -281,6 +302,9 @@ pub(crate) fn mark_not_shared(
     let names = vary.names();
     let remember =
         cache.hit_for_pass.remember(load.key().hash(), vary, request, why.reason, cache.clock.now(), remember);
+    if let Some(length) = why.streamed {
+        cache.hit_for_pass.note_streamed(load.key().hash(), request, length, cache.clock.now());
+    }
     tracing::debug!(group = served.group.name(), key = %load.key(), status, reason = why.reason.label(), "not stored");
     LoadOutcome::NotShared(NotShared { reason: why.reason.into(), remember, vary: names })
 }

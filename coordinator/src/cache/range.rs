@@ -22,8 +22,37 @@ impl Boundary {
     }
 }
 
-/// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer.
-pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
+/// Where the body of a response is.
+pub(crate) enum Content<'a> {
+    /// In the entry.
+    Stored,
+    /// Here, and still growing.
+    Growing(&'a Arc<GrowingBody>),
+    /// In the slices of a file of this length, of which the entry is one: here is what the request gets.
+    Sliced(Body, u64),
+}
+
+/// Returns the status and the body of a part, and adapts the header fields. None if only the origin may answer, or if
+/// the body has to be whole.
+pub(crate) fn extract(
+    entry: &Entry,
+    content: Content<'_>,
+    part: &Part,
+    headers: &mut HeaderMap,
+) -> Option<(StatusCode, Body)> {
+    let status = entry.status;
+    match content {
+        Content::Stored => extract_stored(entry, part, headers).map(|(status, body)| (status, Body::Full(body))),
+        Content::Growing(body) => extract_streaming(status, body.length(), part, headers, |from, to| {
+            // Of a large body the origin gives what is not there.
+            let is_there = to.is_none() || body.has(from);
+            if is_there { body.read(from, to).map(Body::stream) } else { None }
+        }),
+        Content::Sliced(body, length) => extract_streaming(status, Some(length), part, headers, |_, _| Some(body)),
+    }
+}
+
+fn extract_stored(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Option<(StatusCode, Bytes)> {
     // The ranges of a stored part count from the beginning of the whole.
     let (skipped, length) =
         entry.extent().map_or((0, entry.body_bytes().len() as u64), |extent| (extent.first, extent.length));
@@ -53,24 +82,25 @@ pub(crate) fn extract(entry: &Entry, part: &Part, headers: &mut HeaderMap) -> Op
     }
 }
 
-/// Returns the status and the body of a part of a body that is still growing, as soon as its first byte is there. None if
-/// only the origin may answer, or if the body has to be whole.
-pub(crate) fn extract_growing(
-    (status, body): (StatusCode, &Arc<GrowingBody>),
+/// Returns the status and the body of a part of a body that is read bit by bit: from an offset on to the end, or up to
+/// another one.
+fn extract_streaming(
+    status: StatusCode,
+    length: Option<u64>,
     part: &Part,
     headers: &mut HeaderMap,
+    read: impl FnOnce(u64, Option<u64>) -> Option<Body>,
 ) -> Option<(StatusCode, Body)> {
-    let read = |from, to| body.read(from, to).map(Body::stream);
     match part {
         Part::Whole => Some((status, read(0, None)?)),
         Part::NotModified => Some((StatusCode::NOT_MODIFIED, Body::empty())),
         Part::Range(first, last) => {
-            let range = format!("bytes {first}-{last}/{}", body.length()?);
+            let range = format!("bytes {first}-{last}/{}", length?);
             headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).ok()?);
             Some((StatusCode::PARTIAL_CONTENT, read(*first, last.checked_add(1))?))
         }
         Part::Unsatisfiable => {
-            headers.insert(CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{}", body.length()?)).ok()?);
+            headers.insert(CONTENT_RANGE, HeaderValue::from_str(&format!("bytes */{}", length?)).ok()?);
             headers.remove(CONTENT_TYPE);
             Some((StatusCode::RANGE_NOT_SATISFIABLE, Body::empty()))
         }

@@ -2,7 +2,10 @@
 //! section 4.3).
 
 use crate::{
-    cache::{insertion::LoadTarget, response::Names},
+    cache::{
+        insertion::{LoadTarget, with_extent},
+        response::Names,
+    },
     jitter::random,
     origin::with_headers,
     store::{Entry, Parts, with_fields},
@@ -103,6 +106,7 @@ pub(crate) fn freshen(
     let fields = freshness::storable(&served.group, &response, times.responded);
     // The stored Via already ends with our member.
     let fields = if new.headers.contains_key(VIA) { names.with_via(fields, new.version) } else { fields };
+    let fields = with_extent(fields, old.slice_extent());
     let tags = served.group.config().tags.header.to_ascii_lowercase();
     Ok(Entry::new(Parts {
         status: old.status,

@@ -6,19 +6,20 @@ use crate::{
         connection_fields::{join_crumbs, strip},
         content::{Content, describes},
         interim::Interim,
+        names,
     },
     settings::Port,
     tls::{Certificate, TlsSession},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, HOST, PRAGMA, TRANSFER_ENCODING},
     request::Parts,
     uri::PathAndQuery,
 };
 use meshcache_protocol::{
     Field, Group, Reason, Request,
-    request::{FORWARDED_PROTO, RequestError, scheme},
+    request::{RequestError, scheme},
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
@@ -41,7 +42,7 @@ pub(crate) struct RequestHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Authority {
     Target,
-    Field(&'static str),
+    Field(&'static HeaderName),
 }
 
 /// Why a head has no authority.
@@ -88,8 +89,8 @@ impl RequestHead {
             join_crumbs(&mut parts.headers);
         }
         let authority = match port {
-            Port::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => {
-                Authority::Field(header::AUTHORITY)
+            Port::Peer if parts.headers.contains_key(&names::AUTHORITY) && parts.headers.contains_key(&names::WIRE) => {
+                Authority::Field(&names::AUTHORITY)
             }
             Port::Peer => return Err(BadHead::Call),
             Port::Data => {
@@ -97,7 +98,7 @@ impl RequestHead {
                 match (hosts.next(), hosts.next(), parts.uri.authority()) {
                     (_, Some(_), _) | (None, _, None) => return Err(BadHead::Host),
                     (_, _, Some(_)) => Authority::Target,
-                    (Some(_), None, None) => Authority::Field("host"),
+                    (Some(_), None, None) => Authority::Field(&names::HOST),
                 }
             }
         };
@@ -106,14 +107,14 @@ impl RequestHead {
         // behalf of a client has its scheme decided already.
         let decided = parts
             .headers
-            .get(header::SCHEME)
-            .filter(|_| parts.headers.contains_key(header::WIRE))
+            .get(&names::SCHEME)
+            .filter(|_| parts.headers.contains_key(&names::WIRE))
             .map(HeaderValue::as_bytes);
         let of_connection = if parts.extensions.get::<TlsSession>().is_some() { "https" } else { "http" };
         let own = parts.uri.scheme_str().unwrap_or(of_connection).as_bytes();
         let scheme = match decided {
             Some(decided) => scheme([decided], own),
-            None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
+            None => scheme(parts.headers.get_all(&names::FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
         Ok(Self { parts, authority, scheme, interim: Interim::current(), content: None, reservation: OnceLock::new() })
     }
@@ -192,6 +193,23 @@ impl RequestHead {
             whole.parts.headers.remove(name);
         }
         whole
+    }
+
+    /// Returns this request with these fields. None: they are no fields.
+    pub(crate) fn with(&self, fields: &[(&'static str, Vec<u8>)]) -> Option<Self> {
+        let mut with = self.clone();
+        for (name, value) in fields {
+            with.parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?);
+        }
+        Some(with)
+    }
+
+    /// Returns this request as one for a slice: whole, and without what its client asks of freshness.
+    pub(crate) fn for_slices(&self) -> Self {
+        let mut head = self.whole();
+        head.parts.headers.remove(CACHE_CONTROL);
+        head.parts.headers.remove(PRAGMA);
+        head
     }
 
     /// Returns the method of a load for this request.

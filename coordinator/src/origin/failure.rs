@@ -37,12 +37,14 @@ pub(crate) enum Failure {
     Overload,
     /// There was no response, and the stored one may not be served without validation (RFC 9111 section 5.2.2.2).
     Unvalidated,
+    /// The file has another version than the one whose slice was asked for.
+    NewVersion,
     /// A fault of this process.
     Internal,
 }
 
 impl Failure {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Connect,
         Self::Dns,
         Self::Tls,
@@ -58,6 +60,7 @@ impl Failure {
         Self::Token,
         Self::Overload,
         Self::Unvalidated,
+        Self::NewVersion,
         Self::Internal,
     ];
 
@@ -74,7 +77,12 @@ impl Failure {
             Self::BadResponse | Self::TooManyHeaders | Self::HeadTooLarge | Self::UnaskedUpgrade => {
                 Some(FailureScope::Key { retry_after: 0 })
             }
-            Self::Refused | Self::IncompleteRequest | Self::Overload | Self::Unvalidated | Self::Internal => None,
+            Self::Refused
+            | Self::IncompleteRequest
+            | Self::Overload
+            | Self::Unvalidated
+            | Self::NewVersion
+            | Self::Internal => None,
         }
     }
 
@@ -114,6 +122,7 @@ impl Failure {
             Self::Token => Reason::Token,
             Self::Overload => Reason::Overload,
             Self::Unvalidated => Reason::MustRevalidate,
+            Self::NewVersion => Reason::NewVersion,
             Self::Internal => Reason::Internal,
         }
     }

@@ -10,6 +10,8 @@ pub(super) struct ServiceKey {
     pub(super) version: u64,
     /// The loads by coordinators.
     pub(super) loads: u64,
+    /// The requests that passed by a load's leave.
+    pub(super) leaves: u64,
     /// The purges that were acknowledged by all: when, and the oldest version that may be answered since.
     pub(super) acknowledged_purges: Vec<(u64, u64)>,
 }
@@ -21,6 +23,9 @@ pub(super) struct Figures {
     pub(super) keys: u64,
     pub(super) loads: u64,
     pub(super) most_loads: u64,
+    /// Requests that passed by a load's leave, and the keys for which more did so than there were loads.
+    pub(super) leaves: u64,
+    pub(super) too_many_leaves: u64,
     /// Answers of coordinators older than a purge that was acknowledged before their question, or a second before
     /// their request began: it may have joined a question.
     pub(super) stale_from_coordinators: u64,

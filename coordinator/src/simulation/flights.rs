@@ -4,6 +4,7 @@ use crate::{
     cache::transfer::{self, TransferKind},
     consistency::catch_up::{Claim, Standing},
     simulation::{
+        leaves::BODY,
         net::{CallFailure, Endpoint, Responder},
         questions::{HOUR, PATIENCE},
         world::World,
@@ -124,10 +125,20 @@ impl World {
         self.service_keys[key].loads += 1;
         self.nodes[at].cache.cluster.record_load(&self.keys[key]);
         let incarnation = self.nodes[at].incarnation;
+        let is_long = self.long > 0 && (key as u64).is_multiple_of(self.long);
+        if is_long {
+            self.after(SERVICE, move |world| {
+                world.arrive_at(at, move |world| {
+                    if world.nodes[at].incarnation == incarnation {
+                        world.note_head(at, flight);
+                    }
+                })
+            });
+        }
         self.after(SERVICE / 2, move |world| {
             // The service's answer is of half that time.
             let version = world.service_keys[key].version;
-            world.after(SERVICE / 2, move |world| {
+            world.after(SERVICE / 2 + if is_long { BODY } else { 0 }, move |world| {
                 world.arrive_at(at, move |world| {
                     if world.nodes[at].incarnation != incarnation {
                         return;
@@ -156,6 +167,7 @@ impl World {
         if node.flights.get(&key) == Some(&flight) {
             node.flights.remove(&key);
         }
+        node.leaves.end(flight);
         for (i, waiter) in node.waiters.remove(&flight).unwrap_or_default().into_iter().enumerate() {
             waiter(self, (i == 0 || kept).then_some((version, kept)));
         }

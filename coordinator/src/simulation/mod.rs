@@ -12,6 +12,7 @@ mod check;
 mod feed;
 mod flights;
 mod gossip;
+mod leaves;
 mod membership;
 mod net;
 mod node;

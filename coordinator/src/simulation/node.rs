@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     cluster::announcements::{Announcements, MembershipEvent},
     feed::Feed,
-    simulation::{feed::Poll, flights::Waiter, net::Event, world::World},
+    simulation::{feed::Poll, flights::Waiter, leaves::Leaves, net::Event, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -33,6 +33,7 @@ pub(super) struct Node {
     /// The flights of keys, and the requests that wait for them.
     pub(super) flights: BTreeMap<usize, u64>,
     pub(super) waiters: BTreeMap<u64, Vec<Waiter>>,
+    pub(super) leaves: Leaves,
     pub(super) breakers: BTreeMap<usize, Breaker>,
     pub(super) polls: Vec<Poll>,
 }
@@ -58,6 +59,7 @@ impl Node {
             asked_all_at: 0,
             flights: BTreeMap::new(),
             waiters: BTreeMap::new(),
+            leaves: Leaves::default(),
             breakers: BTreeMap::new(),
             polls: Vec::new(),
         }

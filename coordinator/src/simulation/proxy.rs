@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use meshcache_protocol::{Field, feed::FeedRequest, wire};
+use meshcache_protocol::{Field, Reason, feed::FeedRequest, wire};
 use meshcache_proxy::{
     feed::{Feed, FeedCallout, Moment},
     http::{
@@ -109,7 +109,7 @@ impl Proxy {
 
 /// The next step of a request, without borrowed data.
 enum StepOutcome {
-    Pass,
+    Pass(Reason),
     Given(Vec<u8>, bool),
     Ask(Callout),
     Wait,
@@ -125,7 +125,8 @@ fn of_peer(reply: &Reply<'_>) -> StepOutcome {
 
 fn done<R>(step: Step<R>, given: fn(&R) -> StepOutcome) -> StepOutcome {
     match step {
-        Step::Pass(_) | Step::Observe(_) => StepOutcome::Pass,
+        Step::Pass(pass) => StepOutcome::Pass(pass.reason),
+        Step::Observe(_) => StepOutcome::Pass(Reason::Observe),
         Step::Reply(reply) => given(&reply),
         Step::CallOut(ask) => StepOutcome::Ask(ask),
         Step::Wait => StepOutcome::Wait,
@@ -229,7 +230,11 @@ impl World {
         match done {
             StepOutcome::Wait => {}
             StepOutcome::Ask(ask) => self.ask(at, ask),
-            StepOutcome::Pass => {
+            StepOutcome::Pass(Reason::Leave) => {
+                let Some((key, _)) = self.proxies[at].waiting.remove(&stream) else { return };
+                self.service_keys[key].leaves += 1;
+            }
+            StepOutcome::Pass(_) => {
                 self.proxies[at].waiting.remove(&stream);
                 self.count("passed");
             }
@@ -302,6 +307,12 @@ impl World {
         match (Lookups { worker, now }).receive(call, answer) {
             LookupStep::Nothing => {}
             LookupStep::CallOut(ask) => all.push((0, StepOutcome::Ask(ask))),
+            LookupStep::Leave(mut fan_out, again) => {
+                while let Some((stream, step)) = fan_out.next(worker, now) {
+                    all.push((stream, done(step, |reply| of_peer(reply))));
+                }
+                all.extend(again.map(|ask| (0, StepOutcome::Ask(ask))));
+            }
             LookupStep::Finish(mut fan_out) => {
                 while let Some((stream, step)) = fan_out.next(worker, now) {
                     all.push((stream, done(step, |reply| of_peer(reply))));

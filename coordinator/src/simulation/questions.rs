@@ -6,6 +6,7 @@ use crate::{
     settings::Port,
     simulation::{
         flights::Waiter,
+        leaves::Asker,
         net::{Endpoint, Responder},
         proxy::QuestionResponse,
         world::{World, index},
@@ -28,6 +29,7 @@ const CLIENT: u64 = 5000;
 
 /// What is asked of a node.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "few are alive at once")]
 pub(super) enum Asked {
     /// A plain client's request.
     Plain,
@@ -147,6 +149,7 @@ impl World {
         // An owner that is still loading when the patience ends answers so.
         let answered = Rc::new(Cell::new(false));
         let (late, is_late) = (responder.clone(), answered.clone());
+        let asker = Asker { answered: answered.clone(), responder: responder.clone() };
         self.after(patience.max(1), move |world| {
             world.arrive_at(at, move |world| {
                 if !is_late.replace(true) {
@@ -168,7 +171,11 @@ impl World {
             responder.send(world, QuestionResponse { verdict, body });
         });
         if is_here {
-            return self.join_flight(at, key, waiter);
+            self.join_flight(at, key, waiter);
+            if matches!(asked, Asked::Question(said) if said.leave) {
+                self.await_leave(at, key, asker);
+            }
+            return;
         }
         let now = self.now;
         let before: Vec<usize> = order.into_iter().take_while(|other| *other != at).take(8).collect();

@@ -25,6 +25,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         keys: peers as usize * 20,
         duration: seconds * 1000,
         requests: (proxies * 5).clamp(1000, 20_000),
+        long: 0,
         loss: 0,
         purges: 0,
         bursts: false,
@@ -44,7 +45,17 @@ fn run(name: &str, plan: Plan) -> Figures {
         (0, 0, 0),
         "{figures:?}"
     );
+    assert_eq!(figures.too_many_leaves, 0, "the service sees a load and one request beside it: {figures:?}");
     figures
+}
+
+#[test]
+fn of_a_long_load_one_request_in_the_mesh_passes_and_all_others_wait_for_it() {
+    let figures = run("long", Plan { long: 3, ..plan() });
+    assert_eq!((figures.loads, figures.answers.get("passed")), (figures.keys, None), "{figures:?}");
+    assert!(figures.leaves > figures.keys / 6, "{figures:?}");
+    let faults = Plan { long: 3, duration: 6000, loss: 5, purges: 100, faults: 1000, changes: 2000, ..plan() };
+    assert!(run("long with faults", faults).leaves > 0);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) duration: u64,
     /// Requests a second of all clients of proxies together. Plain clients make a quarter as many.
     pub(super) requests: u64,
+    /// The body of every nth key takes its time; 0: of none.
+    pub(super) long: u64,
     /// Lost messages of each thousand.
     pub(super) loss: u64,
     /// Milliseconds from one purge to the next; 0: none.
@@ -48,6 +50,7 @@ pub(super) struct World {
     pub(super) turn: u64,
     pub(super) dice: Dice,
     pub(super) queue: Queue,
+    pub(super) long: u64,
     pub(super) loss: u64,
     pub(super) messages: u64,
     pub(super) lost: u64,
@@ -101,6 +104,7 @@ impl World {
             turn: 0,
             dice: Dice(plan.seed),
             queue: Queue::default(),
+            long: plan.long,
             loss: plan.loss,
             messages: 0,
             lost: 0,
@@ -182,6 +186,8 @@ impl World {
         (figures.messages, figures.lost) = (messages, lost);
         figures.keys = service_keys.iter().filter(|thing| thing.loads > 0).count() as u64;
         figures.loads = service_keys.iter().map(|thing| thing.loads).sum();
+        figures.leaves = service_keys.iter().map(|thing| thing.leaves).sum();
+        figures.too_many_leaves = service_keys.iter().filter(|thing| thing.leaves > thing.loads).count() as u64;
         figures.most_loads =
             service_keys.iter().map(|thing| thing.loads.saturating_sub(thing.version)).max().unwrap_or(0);
         figures

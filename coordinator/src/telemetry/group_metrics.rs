@@ -41,6 +41,7 @@ pub(super) struct Families {
     cache_evictions_nonexpired: IntCounterVec,
     requests: IntCounterVec,
     not_stored: IntCounterVec,
+    continued: IntCounterVec,
     origin_failures: IntCounterVec,
     tokens: TokenFamilies,
     request_seconds: HistogramVec,
@@ -149,6 +150,7 @@ impl Families {
                 "Responses that were not stored, by reason.",
                 &["group", "reason"],
             )?,
+            continued: counters(to, "meshcache_continued_total", "Rests of large bodies.", &["group", "outcome"])?,
             origin_failures: counters(
                 to,
                 "meshcache_origin_failures_total",
@@ -171,7 +173,7 @@ impl Families {
             service_requests: counters(
                 to,
                 "meshcache_service_requests_total",
-                "Requests that reached the service: loads, refreshes in the background, and passes.",
+                "Requests that reached the service: loads, refreshes in the background, passes, and rests of bodies.",
                 &["group", "cause"],
             )?,
             request_seconds: histograms(
@@ -224,6 +226,8 @@ pub struct GroupMetrics {
     pub service_refreshes: IntCounter,
     /// Clients' requests that went on to the service, here and at proxies.
     pub service_passes: IntCounter,
+    /// Requests to the service for the rest of a body, for one client.
+    pub service_continued: IntCounter,
     /// From a request's head to its response's head, seconds.
     pub request_seconds: Histogram,
     /// From a load's begin to its response's head, seconds.
@@ -239,6 +243,7 @@ pub struct GroupMetrics {
     slowest_peer: SlowestPeer,
     requests: LabelledCounters<2>,
     not_stored: LabelledCounters<1>,
+    continued: LabelledCounters<1>,
     origin_failures: LabelledCounters<1>,
     /// Tokens for the origin.
     pub(crate) tokens: TokenMetrics,
@@ -277,6 +282,7 @@ impl GroupMetrics {
             service_loads: families.service_requests.with_label_values(&[name, "load"]),
             service_refreshes: families.service_requests.with_label_values(&[name, "refresh"]),
             service_passes: families.service_requests.with_label_values(&[name, "pass"]),
+            service_continued: families.service_requests.with_label_values(&[name, "continue"]),
             request_seconds: families.request_seconds.with_label_values(&[name]),
             origin_seconds: families.origin_seconds.with_label_values(&[name]),
             observe_mismatches: counter(&families.observe_mismatches),
@@ -287,6 +293,7 @@ impl GroupMetrics {
             slowest_peer: SlowestPeer::new(families.slowest_peer.with_label_values(&[name])),
             requests: LabelledCounters::new(name, &families.requests),
             not_stored: LabelledCounters::new(name, &families.not_stored),
+            continued: LabelledCounters::new(name, &families.continued),
             origin_failures: LabelledCounters::new(name, &families.origin_failures),
             tokens: TokenMetrics::new(name, &families.tokens),
         }
@@ -310,7 +317,7 @@ impl GroupMetrics {
     pub fn saved(&self) -> (u64, i64) {
         let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
         let requests = sum(&[&self.from_clients, &self.from_proxies]);
-        let seen = sum(&[&self.service_loads, &self.service_refreshes, &self.service_passes]);
+        let seen = sum(&[&self.service_loads, &self.service_refreshes, &self.service_passes, &self.service_continued]);
         (requests, i64::try_from(requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(seen).unwrap_or(i64::MAX)))
     }
 
@@ -322,6 +329,11 @@ impl GroupMetrics {
         if matches!(outcome, "pass" | "failed") {
             self.service_passes.inc_by(count);
         }
+    }
+
+    /// Counts a request for the rest of a body: `continued`, or why there is none.
+    pub(crate) fn count_continued(&self, outcome: &'static str) {
+        self.continued.inc([outcome]);
     }
 
     /// Counts a response that is not stored.

@@ -11,6 +11,8 @@
     clippy::panic
 )]
 
+pub mod stream;
+
 #[path = "../../../tests/src/port.rs"]
 pub mod port;
 #[path = "../../../tests/src/stopwatch.rs"]
@@ -214,6 +216,9 @@ pub struct Front {
 }
 
 pub const MIB: u64 = 1 << 20;
+
+/// All coordinators of a test are asked for the same host.
+pub const HOST: (&str, &str) = ("host", "h");
 
 impl Front {
     /// One group `g` for every host, with these fields over the defaults.

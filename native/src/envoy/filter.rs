@@ -169,12 +169,21 @@ impl Filter {
 
     /// Returns the cluster of the request's route.
     pub(crate) fn cluster(&self) -> Option<Vec<u8>> {
+        self.read_cluster(<[u8]>::to_vec)
+    }
+
+    /// Returns whether the request's route has a cluster.
+    pub(crate) fn has_cluster(&self) -> bool {
+        self.read_cluster(|_| ()).is_some()
+    }
+
+    fn read_cluster<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         self.call(|envoy, filter| {
             let mut name = Buffer::NONE;
             // SAFETY: the filter is alive, and so is the name right after the call.
-            unsafe { (envoy.cluster_name)(filter, &mut name).then(|| name.bytes().to_vec()) }
+            let name = unsafe { (envoy.cluster_name)(filter, &mut name).then(|| name.bytes()) };
+            name.filter(|name| !name.is_empty()).map(read)
         })
-        .filter(|name| !name.is_empty())
     }
 
     /// Returns whether a filter has left metadata of this name.

@@ -4,7 +4,7 @@ mod config;
 mod filter;
 
 pub(crate) use config::Config;
-pub(crate) use filter::Filter;
+pub(crate) use filter::{Filter, MapFields};
 
 use crate::abi::{self, Buffer, Functions, Header, OK, Object};
 use meshcache_protocol::Field;

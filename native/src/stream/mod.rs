@@ -12,7 +12,7 @@ use crate::{
     panics,
     process::{self, Process},
     recorder::{DirectHost, Tasks},
-    reply::OwnedReply,
+    reply::{OwnedReply, Parts},
     wake::{Slot, Task},
 };
 use meshcache_protocol::{
@@ -25,6 +25,7 @@ use meshcache_proxy::{
     request::{
         arrival::{Arrival, Facts},
         context::Context,
+        repeats::Repeatable,
     },
     state::shared_data::InProcessData,
     stream::{ResponseEdit, Stream, StreamState, Time},
@@ -77,6 +78,21 @@ impl StreamContext {
         let process = self.listener.process?;
         self.listener.record_in(&self.filter);
         let fields = self.filter.fields(Map::Request)?;
+        let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
+        let facts = EnvoyFacts::new(&self.filter, self.listener.identity.as_deref(), self.listener.side);
+        if let Some(recent) = self.listener.recent.of_thread() {
+            if recent.other_hosts.pass_fields(&process.hot, context.thread, fields.iter()) {
+                return None;
+            }
+            let repeated = is_whole.then(|| recent.answer(context, &fields, &facts)).flatten();
+            drop(recent);
+            if let Some(repeated) = repeated {
+                self.stream.borrow_mut().state = StreamState::Replied(Vec::new());
+                self.replies.set(true);
+                Parts::of(&repeated.reply()).send(&self.filter, false);
+                return Some(());
+            }
+        }
         let head = RequestHead::of(fields.iter());
         #[cfg(feature = "trap")]
         panics::trap(&head);
@@ -84,24 +100,25 @@ impl StreamContext {
         if head.control.any && self.leads_to_a_coordinator() {
             return None;
         }
-        let facts = EnvoyFacts::new(&self.filter, self.listener.identity.as_deref(), self.listener.side);
         let id = process::next_stream();
         let arrival = Arrival { stream: id, head: &head, has_body: !is_whole };
-        let context = Context { state: &process.hot, thread: process::thread(), now: clock::now() };
         let mut host = DirectHost {
             filter: &self.filter,
             to_head: self.to_head.get(),
             replies: &self.replies,
+            may_repeat: Some(&fields).filter(|_| is_whole && head.method() == b"GET"),
+            map: None,
             none: InProcessData::default(),
         };
         let mut locked = None;
         let mut stream = self.stream.borrow_mut();
         stream.id = id;
-        driver::decide(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
+        let hit = driver::decide(context, &mut host, &mut stream, &self.listener.config, arrival, &facts, || {
             // Asked for before the lock is taken: under it Envoy is not called.
             facts.verified();
             &mut locked.insert(process.lock()).driver
         });
+        self.note_decision(process, &stream, &head, host.map.zip(hit));
         let slot = matches!(stream.state, StreamState::Waits).then(|| Arc::new(Slot::new(id)));
         drop(stream);
         if let Some(mut locked) = locked {
@@ -117,6 +134,26 @@ impl StreamContext {
             self.do_tasks(process);
         }
         matches!(self.stream.borrow().state, StreamState::Waits | StreamState::Replied(_)).then_some(())
+    }
+
+    /// Notes what was decided, where it holds for requests like this one. A `hit` with the header map of its request is
+    /// noted without its head, which may be gone.
+    fn note_decision(
+        &self,
+        process: &Process,
+        stream: &Stream,
+        head: &RequestHead<'_>,
+        hit: Option<(Vec<u8>, Repeatable)>,
+    ) {
+        let passes = matches!(stream.state, StreamState::Unnoticed) && stream.ignores_response();
+        if !passes && hit.is_none() {
+            return;
+        }
+        let Some(mut recent) = self.listener.recent.of_thread() else { return };
+        match hit {
+            Some((map, hit)) => recent.note(&map, hit),
+            None => recent.other_hosts.note(&self.listener.config, &process.hot, head),
+        }
     }
 
     fn leads_to_a_coordinator(&self) -> bool {

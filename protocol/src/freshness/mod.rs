@@ -10,6 +10,7 @@
 
 mod accept;
 mod age;
+mod continuation;
 mod control;
 mod date;
 mod directive;
@@ -33,6 +34,7 @@ mod vary;
 
 pub use crate::status::is_provoked;
 pub use age::Times;
+pub use continuation::{Continuation, NotContinued, accepts_ranges};
 pub use failure::{is_shared_failure, retry_after};
 pub use fields::{conditions, confirms, freshened, not_modified, partial, same_representation, storable, strong_tag};
 pub use hit_for_pass::HitForPass;
@@ -42,6 +44,6 @@ pub use precondition::{covers, part};
 pub use range::{ContentRange, Part};
 pub use reuse::{Reuse, reuse, reuse_on_error};
 pub use sharing::{LoadStart, NotCollapsed, is_answered_by_whole, joins, names_user, shares, token_names_user};
-pub use store::{NotStored, store};
+pub use store::{NotStored, share, store};
 pub use stored::Stored;
 pub use vary::{Selecting, Vary};

@@ -1,6 +1,7 @@
 //! Ranges: which bytes of a complete body a request is for (RFC 9110 section 14).
 
 use crate::request::Response;
+use std::fmt;
 
 /// The most ranges. More of them, or more than two that overlap, are answered with the whole (section 14.2 allows it).
 const MAX_RANGES: usize = 16;
@@ -44,16 +45,18 @@ impl ContentRange {
     pub fn of(response: &Response<'_>) -> Option<Self> {
         let mut said = response.values("content-range");
         let (Some(one), None) = (said.next(), said.next()) else { return None };
-        let (unit, range) = one.split_at_checked(6)?;
+        Self::read(one).filter(|_| response.status == 206)
+    }
+
+    /// Reads the value of a Content-Range that names bytes and length.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let (unit, range) = value.split_at_checked(6)?;
         let slash = range.iter().position(|b| *b == b'/')?;
         let (bytes, length) = range.split_at_checked(slash)?;
         let dash = bytes.iter().position(|b| *b == b'-')?;
         let (first, last) = bytes.split_at_checked(dash)?;
         let extent = Self { first: number(first)?, last: number(last.get(1..)?)?, length: number(length.get(1..)?)? };
-        let fits = response.status == 206
-            && unit.eq_ignore_ascii_case(b"bytes ")
-            && extent.first <= extent.last
-            && extent.last < extent.length;
+        let fits = unit.eq_ignore_ascii_case(b"bytes ") && extent.first <= extent.last && extent.last < extent.length;
         fits.then_some(extent)
     }
 
@@ -65,6 +68,12 @@ impl ContentRange {
     /// Whether it includes these bytes, first and last included.
     pub fn has(self, first: u64, last: u64) -> bool {
         self.first <= first && last <= self.last
+    }
+}
+
+impl fmt::Display for ContentRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytes {}-{}/{}", self.first, self.last, self.length)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checks of a whole configuration, which no single field can make: equal names, a match without a host.
 
 use super::{
-    config::{Config, DroppedFields, GroupConfig},
+    config::{Config, DroppedFields, GroupConfig, Limits},
     contradiction::contradiction,
     credential_rules::replaced,
     patterns::{Host, Match, PathRule, Status, is_field_name},
@@ -94,6 +94,19 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         }
         if group.origin.max_loads == 0 {
             return problem("origin.maxLoads", "0 would allow no load".into());
+        }
+        if let Some(size) = group.limits.slices {
+            let (least, most) = (Limits::LEAST_SLICE, group.limits.object);
+            if size < least {
+                return problem(
+                    "limits.slices",
+                    format!("{size} is less than {least}: requests would cost more than bytes"),
+                );
+            }
+            if size > most {
+                let what = format!("{size} is more than limits.object ({most}): no slice could be stored");
+                return problem("limits.slices", what);
+            }
         }
         if let Some((field, what)) = contradiction(group) {
             return problem(field, what.into());
@@ -223,6 +236,14 @@ mod tests {
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "hedge": "1s", {good}}}]"#),
                 "groups[0].hedge: 1s is not less than the patience (1s): no peer would be asked earlier",
+            ),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "limits": {{"slices": "63KiB"}}, {good}}}]"#),
+                "groups[0].limits.slices: 63KiB is less than 64KiB: requests would cost more than bytes",
+            ),
+            (
+                format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "limits": {{"slices": "9MiB"}}, {good}}}]"#),
+                "groups[0].limits.slices: 9MiB is more than limits.object (8MiB): no slice could be stored",
             ),
             (
                 format!(r#"[{{"name": "a", "match": {{"hosts": ["h"]}}, "freshness": {{"min": "8d"}}, {good}}}]"#),

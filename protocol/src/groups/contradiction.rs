@@ -77,7 +77,7 @@ mod tests {
     fn what_is_not_written_changes_no_digest() {
         let plain = config(serde_json::json!({"name": "a", "match": {"hosts": ["h"]}, "origin": {"url": "http://o"}}));
         let written = config(
-            serde_json::json!({"name": "a", "match": {"hosts": ["h"]}, "minUses": 3, "key": {"host": "client", "query": {"include": []}}, "freshness": {"ignore": []}, "origin": {"url": "http://o"}}),
+            serde_json::json!({"name": "a", "match": {"hosts": ["h"]}, "minUses": 3, "limits": {"slices": "1MiB"}, "key": {"host": "client", "query": {"include": []}}, "freshness": {"ignore": []}, "origin": {"url": "http://o"}}),
         );
         assert_eq!(serde_json::to_string(&plain).unwrap(), serde_json::to_string(&written).unwrap());
     }

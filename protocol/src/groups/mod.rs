@@ -7,6 +7,8 @@ mod credential_rules;
 mod digest;
 mod group;
 mod patterns;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod units;
 
 pub use config::{

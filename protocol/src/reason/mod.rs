@@ -152,6 +152,8 @@ reasons! {
     MustRevalidate = "must-revalidate",
     /// A hot response was given in place of the service's failure.
     OriginError = "origin-error",
+    /// A file changed while its slices were being read.
+    NewVersion = "new-version",
 
     // Load.
     /// `maxLoads` were in progress for too long.
@@ -160,6 +162,8 @@ reasons! {
     Full = "full",
     /// The load takes longer than a client waits for a shared one.
     Slow = "slow",
+    /// The load takes its time, and its owner let this one request pass: its client has the first byte early.
+    Leave = "leave",
     /// The owner was still loading after the time of two loads.
     TooSlow = "too-slow",
 

@@ -28,6 +28,8 @@ pub mod header {
     pub const AUTHORIZATION: &str = "meshcache-authorization";
     /// The [`crate::Route`] that the proxy chose for the request, for groups with `key.route`.
     pub const ROUTE: &str = "meshcache-route";
+    /// Between coordinators: the [`crate::Slice`] that a question is for, and the bytes that its answer has.
+    pub const SLICE: &str = "meshcache-slice";
     /// The peer that Envoy's `override_host` policy sends the request to, `ip:port`.
     pub const PEER: &str = "meshcache-peer";
     /// The coordinator's own data address in the ring, `ip:port`, on responses of the feed.

@@ -1,7 +1,10 @@
 //! The question: what a proxy or coordinator sends to a coordinator beside the client's own request.
 
 use super::{OLDEST, VERSION, header};
-use crate::request::{Field, values};
+use crate::{
+    request::{Field, values},
+    slice::Slice,
+};
 use std::fmt;
 
 /// The part of a question beside the client's own request, as the value of [`header::WIRE`]: `1; group=shop;
@@ -38,9 +41,14 @@ pub struct Question {
     /// Whether the sender takes a response whose body is still growing: it gets the head as soon as there is one. A
     /// sender that takes whole bodies alone gets `loading` instead.
     pub streams: bool,
+    /// Whether one of the requests behind this question can pass by leave: [`Verdict::leave`](super::Verdict::leave).
+    pub leave: bool,
     /// The [`crate::Route`] that the proxy chose, for groups with `key.route`. It has a field of its own
     /// ([`header::ROUTE`]), since it contains a space and perhaps a `;`.
     pub route: Option<String>,
+    /// The slice of a file that it is for, from a coordinator that puts the file together. It has a field of its own
+    /// ([`header::SLICE`]).
+    pub slice: Option<Slice>,
 }
 
 /// Why a request is no question.
@@ -68,6 +76,8 @@ impl Question {
         };
         let mut question = Self::parse(get(header::WIRE)?.ok_or(BadQuestion::NotOne)?)?;
         question.route = get(header::ROUTE)?.map(str::to_owned);
+        let slice = |text| Slice::parse(text).ok_or(BadQuestion::Unreadable(header::SLICE));
+        question.slice = get(header::SLICE)?.map(slice).transpose()?;
         Ok(question)
     }
 
@@ -100,6 +110,7 @@ impl Question {
                 "changed" => question.changed = Some(number("changed", value)?),
                 "hop" => question.hop = true,
                 "streams" => question.streams = true,
+                "leave" => question.leave = true,
                 _ => {}
             }
         }
@@ -133,7 +144,8 @@ impl fmt::Display for Question {
         if let Some(changed) = self.changed {
             write!(f, "; changed={changed}")?;
         }
-        for (name, is) in [("verified", self.verified), ("hop", self.hop), ("streams", self.streams)] {
+        let words = [("verified", self.verified), ("hop", self.hop), ("streams", self.streams), ("leave", self.leave)];
+        for (name, is) in words {
             if is {
                 write!(f, "; {name}")?;
             }
@@ -163,12 +175,14 @@ mod tests {
             changed: Some(0),
             hop: true,
             streams: true,
+            leave: true,
             route: None,
+            slice: None,
         };
         let said = question.to_string();
         assert_eq!(
             said,
-            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams"
+            "1; group=g; namespace=ns; rules=r; purge=p; marks=00000000000000ff; ring=0000000000000abc; patience=750; waited=40; flight=7; changed=0; verified; hop; streams; leave"
         );
         assert_eq!(Question::read(&[(b"meshcache-wire", said.as_bytes())]), Ok(question));
         assert_eq!(Question::read(&[]), Err(BadQuestion::NotOne));
@@ -184,6 +198,9 @@ mod tests {
         ] {
             assert_eq!(read(value), Err(BadQuestion::Unreadable(unreadable)));
         }
+        let of_slice = |slice: &'static [u8]| Question::read(&[(b"meshcache-wire", b"1"), (b"meshcache-slice", slice)]);
+        assert_eq!(of_slice(b"0/65536").unwrap().slice, Slice::parse("0/65536"));
+        assert_eq!(of_slice(b"1/65536"), Err(BadQuestion::Unreadable("meshcache-slice")));
         assert_eq!(read(b"1; new-word=1;; hop"), Ok(Question { hop: true, ..Question::new() }));
     }
 }

@@ -90,6 +90,10 @@ pub struct Verdict {
     /// Whether all requests that wait now may have the response although it is not stored: a failure that is shared,
     /// or a response that `minUses` keeps out of the store.
     pub waiters: bool,
+    /// For `loading`: one of the requests behind the question passes to the service, so that its client has the first
+    /// byte while the owner's load goes on for all others. Given once a load, to a question with
+    /// [`Question::leave`](super::Question::leave).
+    pub leave: bool,
 }
 
 impl Verdict {
@@ -112,6 +116,7 @@ impl Verdict {
             flight: 0,
             load: None,
             waiters: false,
+            leave: false,
         }
     }
 
@@ -161,6 +166,7 @@ impl Verdict {
                 "flight" => verdict.flight = value.parse().ok()?,
                 "load" => verdict.load = Some(value.parse().ok()?),
                 "waiters" => verdict.waiters = true,
+                "leave" => verdict.leave = true,
                 "shared" => verdict.shared = true,
                 "everybody" => verdict.everybody = true,
                 "collapsed" => verdict.collapsed = true,
@@ -206,6 +212,7 @@ impl fmt::Display for Verdict {
             ("collapsed", self.collapsed),
             ("stored", self.stored),
             ("waiters", self.waiters),
+            ("leave", self.leave),
         ] {
             if is {
                 write!(f, "; {name}")?;
@@ -238,7 +245,10 @@ mod tests {
         assert_eq!(Verdict::parse(pass.to_string().as_bytes()), Some(pass));
         let loading = Verdict { flight: 7, ..Verdict::new(Outcome::Loading) };
         assert_eq!(loading.to_string(), "loading; flight=7");
-        assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading));
+        assert_eq!(Verdict::parse(b"loading; flight=7"), Some(loading.clone()));
+        let leave = Verdict { leave: true, ..loading };
+        assert_eq!(leave.to_string(), "loading; flight=7; leave");
+        assert_eq!(Verdict::parse(b"loading; flight=7; leave"), Some(leave));
         for bad in [&b""[..], b"hop", b"hit; ttl=x", b"\xff"] {
             assert_eq!(Verdict::parse(bad), None);
         }

@@ -4,8 +4,12 @@ use super::{CallResponse, Driver};
 use crate::{
     feed::Moment,
     host::{CallError, Host, Level},
-    http::peer_response::{PeerFailure, PeerHead, PeerResponse},
+    http::{
+        Headers,
+        peer_response::{PeerFailure, PeerHead, PeerResponse},
+    },
     request::{
+        callout,
         response::{Lookups, StreamedHead},
         sample,
     },
@@ -52,6 +56,15 @@ impl Driver {
     /// callout replies with it at once. `None`: it does not wait for this response, or it has to come whole.
     pub fn begin_stream(&mut self, token: u32, head: &PeerHead, now: u64) -> Option<StreamedHead> {
         Lookups { worker: &mut self.worker, now }.begin_stream(token, head)
+    }
+
+    /// Returns the headers of a lookup of the whole response at the key's next peer, for a leader that lost the peer in the
+    /// middle of it. Before the end is taken. `None`: there is no other peer.
+    pub fn go_on(&mut self, token: u32, now: u64) -> Option<Headers<'_>> {
+        let id = Lookups { worker: &mut self.worker, now }.go_on(token)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let since_change = self.worker.invalidations.since_change(lookup.request.key.hash(), lookup.sent);
+        callout::compose(lookup, self.worker.snapshot()?, self.worker.purge_ack(), since_change)
     }
 
     /// Takes the end of such a response, where no copy was kept. A call of [`Driver::flush`] has to follow.

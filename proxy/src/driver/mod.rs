@@ -197,6 +197,11 @@ impl Driver {
     fn carry_out(&mut self, step: LookupStep) {
         match step {
             LookupStep::CallOut(callout) => self.outbox.push(callout),
+            LookupStep::Leave(passing, again) => {
+                // Before all others: in this very callback its client is still there.
+                self.fan_outs.push_front(*passing);
+                self.outbox.extend(again);
+            }
             LookupStep::Finish(fan_out) => self.fan_outs.push_back(*fan_out),
             LookupStep::Nothing => {}
         }

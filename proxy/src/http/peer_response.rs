@@ -5,6 +5,7 @@ use meshcache_protocol::{
     Field,
     wire::{HOP_BY_HOP, PREFIX, Verdict, header},
 };
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The reason why a callout brought no response.
@@ -50,22 +51,24 @@ pub struct UnmarkedHead {
 
 impl PeerHead {
     /// Reads the fields of a head.
-    pub fn of<'a>(fields: impl Iterator<Item = Field<'a>> + Clone) -> Result<Self, UnmarkedHead> {
+    pub fn of<'a>(fields: impl Iterator<Item = Field<'a>>) -> Result<Self, UnmarkedHead> {
         let (mut verdict, mut status, mut length) = (None, None, None);
-        for (name, value) in fields.clone() {
+        let mut for_clients = SmallVec::<[Field<'a>; 32]>::new();
+        for (name, value) in fields {
             match name {
                 b":status" => status = number(value),
                 b"content-length" => length = Some(value),
                 _ if name == header::OUTCOME.as_bytes() => {
                     verdict = Some(Verdict::parse(value).ok_or(UnmarkedHead { status: 0 })?)
                 }
+                _ if is_for_clients(name) => for_clients.push((name, value)),
                 _ => {}
             }
         }
         let (Some(verdict), Some(status)) = (verdict, status) else {
             return Err(UnmarkedHead { status: status.unwrap_or(0) });
         };
-        let headers = CachedHeaders::new(fields.filter(|(name, _)| is_for_clients(name)));
+        let headers = CachedHeaders::new(for_clients.iter().copied());
         Ok(Self { verdict, status, headers, length: length.map(<[u8]>::to_vec) })
     }
 
@@ -110,11 +113,7 @@ impl PeerResponse {
     }
 
     /// Reads fields and body.
-    pub fn of<'a>(
-        fields: impl Iterator<Item = Field<'a>> + Clone,
-        body: Vec<u8>,
-        to_head: bool,
-    ) -> Result<Self, PeerFailure> {
+    pub fn of<'a>(fields: impl Iterator<Item = Field<'a>>, body: Vec<u8>, to_head: bool) -> Result<Self, PeerFailure> {
         match PeerHead::of(fields) {
             Ok(head) => head.complete(body, to_head),
             Err(unmarked) => Err(unmarked.failure(&body)),

@@ -9,7 +9,7 @@ use meshcache_protocol::{
     mark::MarkedPosition,
     wire::{self, HOP_BY_HOP, header, never_to_origin},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write};
 
 /// The most lines that a coordinator takes.
 const MAX_LINES: usize = 256;
@@ -21,6 +21,8 @@ const ADDED_LINES: usize = 16;
 const ADDED_BYTES: usize = 2 << 10;
 /// The bytes that HTTP/2 counts for a line besides name and value, less those of a header map.
 const LINE_OVERHEAD: usize = 32 - 10;
+/// The bytes that most questions need.
+const QUESTION: usize = 256;
 
 /// Returns whether a request can be sent: the values of a question are text.
 pub fn is_text(request: &Request<'_>) -> bool {
@@ -74,11 +76,15 @@ pub fn compose<'q>(
         changed: since_change,
         hop: lookup.peer.hop,
         streams: lookup.streams,
+        leave: lookup.leave,
         // In a header of its own.
         route: None,
+        slice: None,
     };
     headers.extend(request.route.as_ref().map(|route| (header::ROUTE, Cow::Borrowed(route.as_str()))));
-    headers.push((header::WIRE, Cow::Owned(question.to_string())));
+    let mut said = String::with_capacity(QUESTION);
+    write!(said, "{question}").ok()?;
+    headers.push((header::WIRE, Cow::Owned(said)));
     headers.push((header::PEER, Cow::Borrowed(&lookup.peer.address)));
     headers.push((header::SCHEME, Cow::Borrowed(head.scheme())));
     Some(headers)

@@ -13,7 +13,7 @@ use crate::{
         listener_config::Side,
     },
 };
-use meshcache_protocol::Group;
+use meshcache_protocol::{Field, Group};
 use smallvec::SmallVec;
 use std::{
     borrow::Cow,
@@ -82,10 +82,31 @@ impl Repeats {
     /// Returns the reply to a request without a body that has this header map, and counts it. `None` decides nothing: the
     /// head has to be read.
     pub fn answer(&self, context: Context<'_>, map: &[u8], facts: &dyn Facts) -> Option<RepeatedReply> {
+        self.answer_if(context, place(map)?, |slot| slot.is_for(map), facts)
+    }
+
+    /// Does what [`Repeats::answer`] does, for the fields of a head that is in no map.
+    pub fn answer_fields<'f>(
+        &self,
+        context: Context<'_>,
+        fields: impl Iterator<Item = Field<'f>> + Clone,
+        facts: &dyn Facts,
+    ) -> Option<RepeatedReply> {
+        let at = place_among(fields.clone())?;
+        self.answer_if(context, at, |slot| slot.is_for_fields(fields), facts)
+    }
+
+    fn answer_if(
+        &self,
+        context: Context<'_>,
+        at: usize,
+        is_for: impl FnOnce(&Slot) -> bool,
+        facts: &dyn Facts,
+    ) -> Option<RepeatedReply> {
         let Context { state, now, .. } = context;
-        let slot = self.slots.get(place(map)?)?.as_ref()?;
+        let slot = self.slots.get(at)?.as_ref()?;
         let holds = now < slot.until && slot.generation == state.generation() && state.may_serve_hot(now);
-        if !holds || !slot.is_for(map) {
+        if !holds || !is_for(slot) {
             return None;
         }
         let variant = slot.variant.upgrade().filter(|variant| variant.is_latest())?;
@@ -150,6 +171,17 @@ impl Slot {
                 map.get(range.clone()) == self.map.get(range)
             })
     }
+
+    /// Returns whether fields are those of the same request, whatever its name.
+    fn is_for_fields<'f>(&self, mut fields: impl Iterator<Item = Field<'f>>) -> bool {
+        let mut own = HeaderMap::parse(&self.map).unwrap_or_default();
+        let is_same = own.all(|(name, value)| {
+            fields.next().is_some_and(|field| {
+                field == (name, value) || (field.0 == name && is_name(name) && field.1.len() == value.len())
+            })
+        });
+        is_same && fields.next().is_none()
+    }
 }
 
 impl RepeatedReply {
@@ -167,7 +199,11 @@ impl RepeatedReply {
 
 /// Returns the place of a map: its target decides.
 fn place(map: &[u8]) -> Option<usize> {
-    let (_, target) = HeaderMap::parse(map)?.find(|(name, _)| *name == b":path")?;
+    place_among(HeaderMap::parse(map)?)
+}
+
+fn place_among<'f>(mut fields: impl Iterator<Item = Field<'f>>) -> Option<usize> {
+    let (_, target) = fields.find(|(name, _)| *name == b":path")?;
     let hash = target.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     (hash as usize).checked_rem(SLOTS)
 }
@@ -178,7 +214,11 @@ fn names(map: &[u8]) -> SmallVec<[Range<usize>; 2]> {
         let start = (value.as_ptr() as usize).checked_sub(map.as_ptr() as usize)?;
         Some(start..start.checked_add(value.len())?)
     };
-    let is_name = |name: &[u8]| NAMES_OF_REQUESTS.iter().any(|known| known.as_bytes() == name);
     let fields = HeaderMap::parse(map).into_iter().flatten();
     fields.filter(|(name, _)| is_name(name)).filter_map(|(_, value)| range(value)).collect()
+}
+
+/// Returns whether a field only names its request.
+fn is_name(field: &[u8]) -> bool {
+    NAMES_OF_REQUESTS.iter().any(|known| known.as_bytes() == field)
 }

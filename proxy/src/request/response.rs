@@ -30,10 +30,19 @@ use std::sync::Arc;
 pub enum LookupStep {
     /// It is sent again.
     CallOut(Callout),
+    /// One of the requests that waited passes by the owner's leave. The lookup is sent again for the others, if there are
+    /// any.
+    Leave(Box<FanOut>, Option<Callout>),
     /// It is over, for all requests that waited.
     Finish(Box<FanOut>),
     /// Nothing, or there is no such lookup.
     Nothing,
+}
+
+impl From<Option<Callout>> for LookupStep {
+    fn from(callout: Option<Callout>) -> Self {
+        callout.map_or(Self::Nothing, Self::CallOut)
+    }
 }
 
 /// The head of a reply whose body follows as it comes.
@@ -93,7 +102,7 @@ impl Lookups<'_> {
         match self.take_next_peer(id) {
             Some(next) => {
                 self.worker.counters.count_event(Event::Hedge);
-                self.send(id, next, None)
+                self.send(id, next, None).into()
             }
             None => LookupStep::Nothing,
         }
@@ -120,6 +129,17 @@ impl Lookups<'_> {
         self.worker.counters.count_request(group.name(), outcome);
         let may_share = verdict.shared || verdict.waiters;
         Some(StreamedHead { status: head.status, map: head.stamped(&said), may_share })
+    }
+
+    /// Turns a lookup to the key's next peer, whose first one was lost in the middle of a response. Returns its number.
+    pub fn go_on(&mut self, token: u32) -> Option<u32> {
+        let (id, peer) = self.worker.lookups.call(token).map(|call| (call.lookup, call.peer.clone()))?;
+        let snapshot = self.worker.snapshot()?.clone();
+        let lookup = self.worker.lookups.get_mut(id)?;
+        let next = self.worker.peers.choose_after(&snapshot.ring, lookup.request.key.hash(), &peer, self.now)?;
+        (lookup.peer, lookup.sent, lookup.flight) = (next, self.now, 0);
+        self.worker.counters.count_event(Event::Lookup);
+        Some(id)
     }
 
     /// Takes the end of a response that its leader got as it came, and of which there is no copy. Others that wait look up
@@ -184,7 +204,7 @@ impl Lookups<'_> {
             return LookupStep::Nothing;
         }
         match self.take_next_peer(id) {
-            Some(next) => self.send(id, next, None),
+            Some(next) => self.send(id, next, None).into(),
             None => self.pass(id, Reason::PeersFailed, None),
         }
     }
@@ -198,28 +218,46 @@ impl Lookups<'_> {
         self.worker.peers.choose_after(&snapshot.ring, key, &peer, self.now)
     }
 
-    /// Asks the peer again while it is loading, as long as the origin may take and a request waits.
+    /// Asks the peer again while it is loading, as long as the origin may take and a request waits. One of these passes
+    /// first, where the peer gives leave to that.
     fn wait_for_load(&mut self, id: u32, peer: &ChosenPeer, verdict: &Verdict) -> LookupStep {
         let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
         lookup.collapsed.get_or_insert(verdict.collapsed);
         let is_in_time = self.now < lookup.deadline();
-        if is_in_time && self.worker.lookups.is_awaited(id) {
+        if !(is_in_time && self.worker.lookups.is_awaited(id)) {
+            return self.pass(id, Reason::TooSlow, None);
+        }
+        let passing = if verdict.leave { self.pass_by_leave(id) } else { None };
+        let again = if self.worker.lookups.is_awaited(id) {
             self.send(id, peer.clone(), Some(verdict.flight))
         } else {
-            self.pass(id, Reason::TooSlow, None)
+            self.worker.lookups.close(id);
+            None
+        };
+        match (passing, again) {
+            (Some(passing), again) => LookupStep::Leave(Box::new(passing), again),
+            (None, again) => again.into(),
         }
     }
 
+    /// Lets the first of the requests that wait pass.
+    fn pass_by_leave(&mut self, id: u32) -> Option<FanOut> {
+        let first = self.worker.lookups.take_first(id)?;
+        let lookup = self.worker.lookups.get(id)?;
+        let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));
+        Some(FanOut::of_pass(of_it, vec![first], Reason::Leave, None, self.installation()))
+    }
+
     /// Sends the lookup to a peer. `flight`: the one that this peer is loading in.
-    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> LookupStep {
+    fn send(&mut self, id: u32, peer: ChosenPeer, flight: Option<u64>) -> Option<Callout> {
         let attention = self.worker.attention.time();
-        let Some(lookup) = self.worker.lookups.get_mut(id) else { return LookupStep::Nothing };
+        let lookup = self.worker.lookups.get_mut(id)?;
         (lookup.sent, lookup.sent_attention, lookup.peer) = (self.now, attention, peer);
         (lookup.is_loading, lookup.flight) = (flight.is_some(), flight.unwrap_or(0));
         lookup.open_calls = lookup.open_calls.saturating_add(1);
         let timeout = lookup.call_timeout();
         self.worker.counters.count_event(Event::Lookup);
-        LookupStep::CallOut(Callout { lookup: id, timeout })
+        Some(Callout { lookup: id, timeout })
     }
 
     /// Lets all requests that wait pass.
@@ -247,7 +285,13 @@ impl Lookups<'_> {
         let Some((lookup, waiting)) = self.worker.lookups.close(id) else { return LookupStep::Nothing };
         response.verdict.collapsed = lookup.collapsed.unwrap_or(response.verdict.collapsed);
         let verdict = &response.verdict;
-        let selecting = if verdict.shared || verdict.waiters { selecting(&lookup, &response) } else { None };
+        let state = &self.worker.state;
+        // Else no request has joined, there is no hot cache, and no pass to forget.
+        let may_matter = state.hot.largest() > 0
+            || !state.hit_for_pass.is_empty()
+            || waiting.iter().any(|(_, waiter)| waiter.map.is_some());
+        let is_for_others = may_matter && (verdict.shared || verdict.waiters);
+        let selecting = is_for_others.then(|| selecting(&lookup, &response)).flatten();
         if let Some(selecting) = selecting.as_ref().filter(|_| verdict.shared) {
             self.worker.state.hit_for_pass.forget(&lookup.request.key, lookup.request.scope, selecting);
             self.store(&lookup, &response, selecting.clone());

@@ -66,8 +66,8 @@ impl Sample<'_> {
             leader: arrival.stream,
         };
         let mut lookup = PeerLookup::new(of, peer, worker.lookup_start(now));
-        // No request waits, so the peer need not say soon that it is loading.
-        lookup.is_loading = true;
+        // No request waits, so the peer need not say soon that it is loading, nor give leave to one.
+        (lookup.is_loading, lookup.leave) = (true, false);
         worker.samples.push(lookup);
     }
 }

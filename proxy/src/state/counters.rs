@@ -63,7 +63,7 @@ pub fn outcome_of_pass(reason: Reason) -> Outcome {
 }
 
 /// The reasons for which a request passes in a proxy, in the order of their metrics.
-pub const PASS_REASONS: [Reason; 34] = [
+pub const PASS_REASONS: [Reason; 35] = [
     Reason::NoFeed,
     Reason::NoGroup,
     Reason::NoPath,
@@ -97,6 +97,7 @@ pub const PASS_REASONS: [Reason; 34] = [
     Reason::OwnerError,
     Reason::PeersFailed,
     Reason::TooSlow,
+    Reason::Leave,
     Reason::Host,
 ];
 

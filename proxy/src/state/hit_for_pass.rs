@@ -128,7 +128,8 @@ impl HitForPassTable {
         self.change(|table| *table = Table::default());
     }
 
-    fn is_empty(&self) -> bool {
+    /// Returns whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
         self.len.load(Relaxed) == 0
     }
 

@@ -68,6 +68,8 @@ pub struct PeerLookup {
     pub is_loading: bool,
     /// Whether the response may come piece by piece.
     pub streams: bool,
+    /// Whether one of the requests that wait can pass by the peer's leave.
+    pub leave: bool,
     /// Since when its leader has been getting the response as it comes. The others wait for the whole of it.
     pub streams_since: Option<u64>,
     /// The flight that the peer named then. It gets it back when it is asked again. 0: none.
@@ -90,6 +92,8 @@ impl PeerLookup {
     /// A lookup that begins now.
     pub fn new(request: LookupRequest, peer: ChosenPeer, start: LookupStart) -> Self {
         Self {
+            // Whoever takes a response piece by piece has the first byte anyway, and a HEAD has no other.
+            leave: !start.streams && !request.to_head,
             request,
             peer,
             is_repeat: false,

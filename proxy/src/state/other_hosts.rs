@@ -8,7 +8,7 @@ use crate::{
         listener_config::{Listener, ListenerConfig},
     },
 };
-use meshcache_protocol::wire::PREFIX;
+use meshcache_protocol::{Field, wire::PREFIX};
 
 /// How many hosts are kept.
 const HOSTS: usize = 4;
@@ -25,11 +25,16 @@ impl OtherHosts {
     /// Returns whether a request with this header map passes, and counts it. `false` decides nothing: the head has to be
     /// read.
     pub fn pass(&self, state: &HotState, map: &[u8]) -> bool {
+        self.pass_fields(state, 0, HeaderMap::parse(map).into_iter().flatten())
+    }
+
+    /// Does what [`OtherHosts::pass`] does, for the fields of a head in this thread.
+    pub fn pass_fields<'f>(&self, state: &HotState, thread: usize, fields: impl Iterator<Item = Field<'f>>) -> bool {
         if self.generation != state.generation() {
             return false;
         }
         let mut is_other = false;
-        for (name, value) in HeaderMap::parse(map).into_iter().flatten() {
+        for (name, value) in fields {
             match name {
                 b":authority" => is_other = !value.is_empty() && self.hosts.iter().any(|host| host == value),
                 // Those of a client are to be removed.
@@ -38,7 +43,7 @@ impl OtherHosts {
             }
         }
         if is_other {
-            state.counters(0).count_pass(Reason::NoGroup);
+            state.counters(thread).count_pass(Reason::NoGroup);
         }
         is_other
     }
@@ -76,7 +81,7 @@ fn is_of_no_group(listener: &Listener<'_>, head: &RequestHead<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::{http::header_map, state::snapshot::Snapshot};
-    use meshcache_protocol::{Field, Groups, Ring};
+    use meshcache_protocol::{Groups, Ring};
     use std::sync::Arc;
 
     fn map(host: &str, more: &[Field<'_>]) -> Vec<u8> {

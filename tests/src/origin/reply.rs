@@ -21,6 +21,8 @@ pub struct Reply {
     gate: Option<Gate>,
     chunk: Bytes,
     chunks: usize,
+    pause: Duration,
+    rest: Option<Gate>,
     announced: bool,
     cut: bool,
     gone: bool,
@@ -48,6 +50,8 @@ impl Reply {
             gate: None,
             chunk: Bytes::new(),
             chunks: 0,
+            pause: Duration::ZERO,
+            rest: None,
             announced: true,
             cut: false,
             gone: false,
@@ -79,6 +83,16 @@ impl Reply {
     /// Sends the body `times` over: large answers that cost no memory here.
     pub fn repeated(self, times: usize) -> Reply {
         Reply { chunks: times, ..self }
+    }
+
+    /// Waits before each time.
+    pub fn slowly(self, pause: Duration) -> Reply {
+        Reply { pause, ..self }
+    }
+
+    /// Sends its head and the first of its chunks at once, and the rest when the gate is open.
+    pub fn rest_behind(self, gate: &Gate) -> Reply {
+        Reply { rest: Some(gate.clone()), ..self }
     }
 
     /// Does not announce its length.
@@ -121,6 +135,9 @@ impl Reply {
         let body = Body {
             chunk: self.chunk,
             left: self.chunks,
+            pause: self.pause,
+            sleep: None,
+            rest: self.rest.map(|gate| (self.chunks, Box::pin(async move { gate.passed().await }) as Passed)),
             length,
             cut: self.cut,
             flushed: false,
@@ -151,12 +168,18 @@ impl Gate {
     }
 }
 
+type Passed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body of equal chunks.
 pub(super) struct Body {
     chunk: Bytes,
     left: usize,
+    /// What the chunks after the first one wait for, and how many chunks there are.
+    rest: Option<(usize, Passed)>,
     length: Option<u64>,
     cut: bool,
+    pause: Duration,
+    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     flushed: bool,
     trailers: Option<HeaderMap>,
     _guard: Box<dyn std::any::Any + Send>,
@@ -168,6 +191,16 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
+        if !this.pause.is_zero() && this.left > 0 {
+            let pause = this.pause;
+            let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+            std::task::ready!(sleep.as_mut().poll(context));
+            this.sleep = None;
+        }
+        if let Some((_, passed)) = this.rest.as_mut().filter(|(all, _)| this.left < *all) {
+            std::task::ready!(passed.as_mut().poll(context));
+            this.rest = None;
+        }
         if this.left == 0 && this.cut && !this.flushed {
             // hyper forgets what it has not sent yet when a body fails: a turn without news lets it send that first.
             this.flushed = true;

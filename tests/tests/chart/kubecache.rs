@@ -217,8 +217,7 @@ fn what_is_misspelt_or_has_no_effect_is_refused_with_its_place() {
             "monitoring.serviceMonitor.enabled is not",
         ),
         ("kubecache: {enabled: false}\nredeploy: always", "redeploy is a value of kubecache's chart"),
-        ("replicaCount: 3", "replicaCount is a value of kubecache's chart"),
-        ("service: {port: 80}", "service.port is a value of kubecache's chart"),
+        ("service: {targetPort: 80}", "service.targetPort is a value of kubecache's chart"),
         ("autoscaling: {apiVersion: autoscaling/v2}", "autoscaling.apiVersion is a value of kubecache's chart"),
     ] {
         let refused = chart::release("k", "mesh", &[], values).unwrap_err();

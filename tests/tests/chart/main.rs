@@ -17,7 +17,7 @@ mod values;
 use std::io::Write;
 
 use meshcache_tests::{Coordinator, chart};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const GROUP: &str = r#"
 groups:
@@ -35,7 +35,7 @@ const ATTACH: &str = r#"
   - {name: gateway, namespace: gateways, routes: rewriting, gateway: public, groups: [config-server]}
 "#;
 
-/// Values that people may write, each turned on alone and all at once.
+/// Values that people may write, each turned on alone and all at once; and the files of values that the chart brings.
 fn matrix() -> Vec<String> {
     let more = [
         "autoscaling: {enabled: true}\n",
@@ -46,7 +46,7 @@ fn matrix() -> Vec<String> {
         "service: {ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv6, IPv4], admin: true, annotations: {a: b}}\n",
         "nodeSelector: {a: b}\ntolerations: [{operator: Exists}]\naffinity: {podAntiAffinity: {}}\npriorityClassName: high\npodLabels: {a: b}\npodAnnotations: {a: b}\n",
         "extraArgs: [--log-level=debug]\nextraEnv: [{name: A, value: b}]\nextraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: \"{{ .Release.Name }}-extra\", namespace: mesh}}]\n",
-        "fullnameOverride: cache-of-everything\nstoreBytes: 600MiB\nmemory: 2Gi\ndrainSeconds: 60\n",
+        "fullnameOverride: cache-of-everything\nstoreBytes: 600MiB\nresources: {limits: {memory: 2Gi}}\nservice: {type: LoadBalancer, port: 80}\ndrainSeconds: 60\n",
     ];
     let mut all: Vec<String> = more.iter().map(|one| format!("{GROUP}{one}")).collect();
     all.push(String::new());
@@ -66,6 +66,10 @@ fn matrix() -> Vec<String> {
     all.push(gateway::values("patchPolicy: true, gateway: eg"));
     all.push(gateway::values("patchPolicy: true, gateway: eg, filter: native"));
     all.push(native::values("", native::ENTRIES));
+    all.extend(
+        ["values-production.yaml", "values-try.yaml"]
+            .map(|file| std::fs::read_to_string(chart::folder().join(file)).unwrap()),
+    );
     all.push("existingConfigMap: mine\ncallersAreWritten: true\nistio: {enabled: true}\n".to_owned());
     all
 }
@@ -148,6 +152,61 @@ fn every_pod_fits_the_restricted_level_and_has_a_memory_limit_but_none_for_cpu()
                 );
             }
         }
+    }
+}
+
+#[test]
+fn resources_are_written_field_by_field_and_one_memory_is_both() {
+    let resources = |values: &str| {
+        let objects = chart::objects(values).unwrap();
+        pods(&objects).iter().map(|pod| pod["containers"][0]["resources"].clone()).collect::<Vec<_>>()
+    };
+    let of = |values: &str| resources(values).into_iter().find(|one| one["requests"]["cpu"] != "10m").unwrap();
+    assert_eq!(of(""), json!({"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}));
+    for one in ["limits", "requests"] {
+        let written = of(&format!("resources: {{{one}: {{memory: 2Gi}}}}\n"));
+        assert_eq!(
+            written,
+            json!({"requests": {"cpu": "250m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}),
+            "{one}"
+        );
+    }
+    // A quota that counts limits.cpu admits only pods that have one, hooks too.
+    let quota = "resources: {limits: {cpu: 2}}\nhooks: {resources: {limits: {cpu: 100m}}}\n";
+    assert!(resources(quota).iter().all(|one| !one["limits"]["cpu"].is_null()), "{:?}", resources(quota));
+}
+
+#[test]
+fn what_is_reached_from_outside_is_the_data_port_alone() {
+    let objects = chart::objects("service: {type: LoadBalancer, port: 80}\n").unwrap();
+    let outside: Vec<&Value> =
+        of_kind(&objects, "Service").into_iter().filter(|one| one["spec"]["type"] == "LoadBalancer").collect();
+    let [service] = outside[..] else { panic!("{outside:#?}") };
+    assert_eq!(service["metadata"]["name"], "cache-meshcache-external");
+    let ports = service["spec"]["ports"].as_array().unwrap();
+    assert_eq!((ports.len(), &ports[0]["port"], &ports[0]["targetPort"]), (1, &json!(80), &json!("http2")));
+}
+
+#[test]
+fn proxies_ask_at_the_port_that_the_service_has() {
+    let objects = chart::objects(&format!("{GROUP}service: {{port: 80}}\nistio:\n  enabled: true\n{ATTACH}")).unwrap();
+    let text = serde_json::to_string(&objects).unwrap();
+    assert!(text.contains("outbound|80||cache-meshcache.mesh.svc.cluster.local"), "{text}");
+    assert!(!text.contains("outbound|8080||"), "{text}");
+    let cluster = of_kind(&objects, "EnvoyFilter")
+        .into_iter()
+        .find_map(|one| one.pointer("/spec/configPatches/0/match/cluster/portNumber"))
+        .unwrap();
+    assert_eq!(cluster, 80);
+}
+
+#[test]
+fn security_contexts_are_written_over_ours_field_by_field() {
+    let objects = chart::objects("podSecurityContext: {fsGroup: 2000}\nsecurityContext: {runAsUser: 1000}\n").unwrap();
+    for pod in pods(&objects) {
+        let (of_pod, of_container) = (&pod["securityContext"], &pod["containers"][0]["securityContext"]);
+        assert_eq!((&of_pod["fsGroup"], &of_pod["runAsNonRoot"]), (&json!(2000), &json!(true)));
+        assert_eq!((&of_container["runAsUser"], &of_container["readOnlyRootFilesystem"]), (&json!(1000), &json!(true)));
     }
 }
 
@@ -238,9 +297,19 @@ async fn the_program_knows_every_argument_that_the_chart_gives_it() {
 fn what_helm_says_afterwards_can_be_said_for_all_values_and_names_the_next_step() {
     for values in matrix() {
         let notes = chart::notes(&values).unwrap_or_else(|error| panic!("{error}\nvalues:\n{values}"));
-        assert!(notes.contains("rollout status statefulset/") && notes.contains("Secret "), "{notes}");
+        assert!(notes.contains("rollout status statefulset/") && notes.contains("get secret "), "{notes}");
     }
-    assert!(chart::notes("").unwrap().contains("Nothing is cached yet"));
+    let first = chart::notes("").unwrap();
+    assert!(first.contains("Nothing is cached yet"));
+    // What is copied from there works for this release.
+    for command in [
+        "get secret cache-meshcache-tokens -o jsonpath='{.data.admin}'",
+        "statefulset/cache-meshcache 8081",
+        "-d '{\"all\": true}'",
+    ] {
+        assert!(first.contains(command), "{command}: {first}");
+    }
+    assert!(chart::notes(GROUP).unwrap().contains("-d '{\"group\": \"config-server\"}'"));
     let attached = chart::notes(&format!("{GROUP}istio:\n  enabled: true\n{ATTACH}")).unwrap();
     assert!(attached.contains("on 3 places") && attached.contains("proxyMemoryLimit"), "{attached}");
 }
@@ -276,7 +345,8 @@ fn probes_ask_the_status_port_and_only_readiness_asks_more_than_whether_the_proc
 
 #[test]
 fn memory_is_one_value_and_the_grace_follows_the_drain() {
-    let objects = chart::objects("memory: 2Gi\ndrainSeconds: 60\nistio: {enabled: true}\n").unwrap();
+    let objects =
+        chart::objects("resources: {limits: {memory: 2Gi}}\ndrainSeconds: 60\nistio: {enabled: true}\n").unwrap();
     let template = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"];
     let container = &template["spec"]["containers"][0];
     assert_eq!(
@@ -299,7 +369,7 @@ fn memory_is_one_value_and_the_grace_follows_the_drain() {
 
 #[test]
 fn disruptions_come_one_at_a_time_also_where_there_is_only_one() {
-    for values in ["", "replicas: 1\n"] {
+    for values in ["", "replicaCount: 1\n"] {
         let objects = chart::objects(values).unwrap();
         let budget = &of_kind(&objects, "PodDisruptionBudget")[0]["spec"];
         // minAvailable 1 would let nobody drain the node of a single coordinator.

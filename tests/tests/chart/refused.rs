@@ -20,7 +20,10 @@ fn what_no_value_can_be_is_refused_by_name() {
             "default",
         ),
         ("groups: [{name: g, match: {service: s.n}}]", "origin"),
-        ("memory: lots", "memory"),
+        ("resources: {limits: {memory: lots}}", "/resources/limits/memory"),
+        ("hooks: {resources: {limits: {cpu: much}}}", "/hooks/resources/limits/cpu"),
+        ("service: {type: Headless}", "/service/type"),
+        ("service: {port: eighty}", "/service/port"),
         ("identity: xfc", "identity"),
         ("groups: [{name: g, match: {sevice: s.n}, origin: {url: \"http://o\"}}]", "sevice"),
         ("groups: [{name: g, match: {}, origin: {url: \"http://o\"}}]", "match"),
@@ -33,7 +36,7 @@ fn what_no_value_can_be_is_refused_by_name() {
         ),
         ("envoyGateway: {targets: [{kind: Gatway, name: eg}]}", "kind"),
         ("fullnameOverride: 9lives", "fullnameOverride"),
-        ("replicas: 0", "replicas"),
+        ("replicaCount: 0", "replicaCount"),
         // Istio compares principals without the scheme: with it nobody would be one. None at all would be everybody.
         (
             "istio: {authorizationPolicy: {clients: [\"spiffe://cluster.local/ns/p/sa/s\"]}}",
@@ -161,12 +164,17 @@ fn what_coordinators_would_refuse_at_their_start_is_refused_before() {
         (callers.clone(), "set identity: xfcc"),
         (twice, "two are named `config-server`"),
         (format!("{GROUP}existingConfigMap: mine\n"), "write only one of them"),
-        ("storeBytes: 900MiB\n".into(), "storeBytes 900MiB does not fit into memory 1Gi"),
-        ("memory: 1G\nstoreBytes: 858993459\n".into(), "does not fit"),
+        ("storeBytes: 900MiB\n".into(), "storeBytes 900MiB does not fit into resources.limits.memory 1Gi"),
+        ("resources: {requests: {memory: 1G}}\nstoreBytes: 858993459\n".into(), "does not fit"),
+        // The names of older releases.
+        ("replicas: 3\n".into(), "replicas: this value is replicaCount now"),
+        ("memory: 2Gi\n".into(), "memory: this value is resources.limits.memory now"),
+        ("cpu: 1\n".into(), "cpu: this value is resources.requests.cpu now"),
         (
             "autoscaling: {enabled: true, minReplicas: 4, maxReplicas: 3}\n".into(),
             "minReplicas 4 is more than maxReplicas 3",
         ),
     ]);
-    chart::objects(&format!("{callers}identity: xfcc\nmemory: 1.5Gi\nstoreBytes: 1GiB\n")).unwrap();
+    chart::objects(&format!("{callers}identity: xfcc\nresources: {{limits: {{memory: 1.5Gi}}}}\nstoreBytes: 1GiB\n"))
+        .unwrap();
 }

@@ -45,6 +45,28 @@ fn the_readme_has_every_value_with_its_default_and_no_other() {
 }
 
 #[test]
+fn the_readme_says_of_each_value_what_the_schema_tells_editors() {
+    let readme = std::fs::read_to_string(chart::folder().join("README.md")).unwrap();
+    let schema = schema();
+    let mut all = Vec::new();
+    leaves(&defaults(), "", &mut all);
+    for (name, _) in all {
+        let pointer: String = name.split('.').map(|part| format!("/properties/{part}")).collect();
+        let described = schema.pointer(&format!("{pointer}/description")).and_then(Value::as_str);
+        let described = described.unwrap_or_else(|| panic!("the schema has no description of {name}"));
+        let start = format!("| `{name}` | ");
+        let row = readme.lines().find(|line| line.starts_with(&start)).unwrap();
+        // A link of the page is its words in an editor.
+        let mut said = row[start.len()..].split_once("| ").unwrap().1.trim_end_matches(" |").to_owned();
+        while let Some((before, link)) = said.split_once("](") {
+            let (open, words) = before.rsplit_once('[').unwrap();
+            said = format!("{open}{words}{}", link.split_once(')').unwrap().1);
+        }
+        assert_eq!(said, described, "{name}");
+    }
+}
+
+#[test]
 fn the_defaults_and_null_for_each_of_them_are_values() {
     chart::objects(&defaults().to_string()).unwrap();
 }

@@ -43,7 +43,7 @@
 {{- $ports := empty $entry.ports | ternary (list 0) $entry.ports }}
 {{- with .root }}
 {{- $host := include "meshcache.host" . }}
-{{- $config := dict "cluster" (printf "outbound|8080||%s" $host) "hot_bytes" (include "meshcache.size" (hasKey $entry "hotBytes" | ternary $entry.hotBytes "16MiB"))
+{{- $config := dict "cluster" (printf "outbound|%s||%s" (include "meshcache.port" .) $host) "hot_bytes" (include "meshcache.size" (hasKey $entry "hotBytes" | ternary $entry.hotBytes "16MiB"))
   "groups" (empty $entry.groups | ternary nil $entry.groups) "side" (eq $context "SIDECAR_INBOUND" | ternary "inbound" "outbound") }}
 {{- with $entry.routes }}{{ $_ := set $config "routes" . }}{{ end }}
 {{- range $port := $ports }}

@@ -54,7 +54,7 @@ spec:
     {{- end }}
   {{- end }}
   pluginConfig:
-    cluster: outbound|8080||{{ include "meshcache.host" . }}
+    cluster: outbound|{{ include "meshcache.port" . }}||{{ include "meshcache.host" . }}
     hot_bytes_per_worker: {{ include "meshcache.size" (hasKey $entry "hotBytesPerWorker" | ternary $entry.hotBytesPerWorker "4MiB") | quote }}
     groups: {{ empty $entry.groups | ternary "null" (toJson $entry.groups) }}
     {{- with $entry.routes }}

@@ -5,13 +5,16 @@
 {{- $written := omit $block "enabled" -}}
 {{- /* These no other chart has; those that others have, too, do not say whose values they are. */ -}}
 {{- $known := pick .Values "configMapProperties" "customLabels" "podHealthCheck" "redeploy" -}}
-{{- $common := pick .Values "replicaCount" "podSecurityContext" "securityContext" "ingress" "resources" -}}
+{{- $common := pick .Values "ingress" -}}
 {{- if hasKey $block "enabled" | ternary $block.enabled (or $written $known) -}}
 {{- with concat (keys $known) (keys $common) -}}
 {{- if $written }}{{ fail (printf "%s: kubecache's values are in `kubecache`, too; write all of them there, or all of them at the top" (first (sortAlpha .))) }}{{ end -}}
 {{- end -}}
 {{- include "meshcache.kubecacheOnly" . -}}
-{{- $shared := pick .Values "imagePullSecrets" "nameOverride" "fullnameOverride" "serviceAccount" "podAnnotations" "autoscaling" "nodeSelector" "tolerations" "affinity" "service" "image" -}}
+{{- $shared := pick .Values "imagePullSecrets" "nameOverride" "fullnameOverride" "serviceAccount" "podAnnotations" "autoscaling" "nodeSelector" "tolerations" "affinity" "image" "replicaCount" "resources" "podSecurityContext" "securityContext" -}}
+{{- /* Empty: kubecache's own. */ -}}
+{{- $_ := set $shared "service" (dict) -}}
+{{- range $field, $value := .Values.service }}{{ if $value }}{{ $_ := set $shared.service $field $value }}{{ end }}{{ end -}}
 {{- $values := mergeOverwrite (include "meshcache.kubecacheDefaults" . | fromYaml) (deepCopy ($written | default (merge $known $common $shared))) -}}
 {{- $name := $values.nameOverride | default "kubecache" -}}
 {{- $full := $values.fullnameOverride | default (contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name)) -}}
@@ -23,7 +26,7 @@
 {{- merge (dict "name" ($name | trunc 63 | trimSuffix "-") "fullname" ($full | trunc 63 | trimSuffix "-") "ours" $image) $values | toYaml -}}
 {{- else -}}
 {{- $alien := concat (keys $known) (keys $common) -}}
-{{- range $part, $fields := dict "service" (list "type" "port" "targetPort") "autoscaling" (list "apiVersion") -}}
+{{- range $part, $fields := dict "service" (list "targetPort") "autoscaling" (list "apiVersion") -}}
 {{- range $field := $fields }}{{ if hasKey (get $.Values $part | default dict) $field }}{{ $alien = append $alien (printf "%s.%s" $part $field) }}{{ end }}{{ end -}}
 {{- end -}}
 {{- with $alien }}{{ fail (printf "%s is a value of kubecache's chart: set kubecache.enabled if these values are kubecache's, else use this chart's own (README.md)" (first (sortAlpha .))) }}{{ end -}}

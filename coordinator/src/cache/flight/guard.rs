@@ -66,6 +66,12 @@ impl<T: Clone> FlightGuard<T> {
         waited
     }
 
+    /// Returns how many wait for it.
+    pub(crate) fn waiting(&self) -> usize {
+        // One is the table's.
+        self.result.receiver_count().saturating_sub(1)
+    }
+
     /// Gives a result whose body is still growing to all who take one, and to those who join until the flight completes.
     pub(crate) fn announce(&self, value: T) {
         self.result.send_replace(Progress::Growing(value));
@@ -91,6 +97,10 @@ impl<T: Clone> FlightGuard<T> {
             table.keep(self.key.hash(), result);
         }
         self.result.send_replace(Progress::Completed(value));
+        // Under the same lock: who wants the next flight must not find this one.
+        if table.numbered(self.at, self.number).is_some() {
+            table.flights.remove(&self.at);
+        }
     }
 }
 

@@ -78,6 +78,11 @@ impl<T: Clone> Waiter<T> {
         early.ok()?.ok()?.early()
     }
 
+    /// Waits for the flight's end until this moment. Returns whether it has ended.
+    pub(crate) async fn ends_by(&mut self, moment: Instant) -> bool {
+        timeout_at(moment, self.result.wait_for(Progress::is_completed)).await.is_ok()
+    }
+
     /// Waits until the flight has completed, however long that takes. None: it was aborted.
     pub(crate) async fn wait_to_the_end(mut self) -> Option<T> {
         self.result.wait_for(Progress::is_completed).await.ok()?.completed()

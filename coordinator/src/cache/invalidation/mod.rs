@@ -16,7 +16,7 @@ use crate::{
 };
 use http::{Method, Request, Response, StatusCode, Uri, header::ALLOW, response, uri::PathAndQuery};
 use meshcache_protocol::{
-    self as protocol, Hash, Key, Observer, freshness,
+    self as protocol, Hash, Key, Observer, Peer, Slice, freshness,
     groups::GroupMatch,
     invalidation_limit::{PERIOD, Schedule},
     paths,
@@ -25,6 +25,7 @@ use meshcache_protocol::{
     wire::Question,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::task::JoinHandle;
 
 /// How many peers an invalidation is sent to: the key's owner and the next one.
 const PEERS: usize = 2;
@@ -59,13 +60,22 @@ pub(crate) fn after_unsafe(cache: &Arc<Cache>, head: &RequestHead, answer: &resp
     }
 }
 
-/// Sends an invalidation to the key's owner and the next peer. The client's answer does not wait for it.
-fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str) {
+/// Invalidates a key here and at peers, whose origin has another version now, and waits until they know.
+pub(crate) async fn after_new_version(cache: &Arc<Cache>, served: &ServedGroup, head: &RequestHead, key: &Key) {
+    invalidate(cache, served, &Invalidation::of(served, key));
+    for told in notify_peers(cache, head, key, head.target()) {
+        let _ = told.await;
+    }
+}
+
+/// Sends an invalidation to the key's owner and the next peer. The client's answer need not wait for it.
+fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str) -> Vec<JoinHandle<()>> {
     if !cache.cluster.peers.may_ask() {
-        return;
+        return Vec::new();
     }
     let (ring, me) = (cache.cluster.ring(), &cache.settings.me);
-    for peer in ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me) {
+    let peers = ring.order(key.hash()).into_iter().take(PEERS).filter(|peer| peer.name != *me);
+    let tell = |peer: &Peer| {
         let (cache, name, head, target) =
             (cache.clone(), peer.name.clone(), head.clone(), format!("{}{target}", paths::INVALIDATE));
         tokio::spawn(async move {
@@ -73,8 +83,9 @@ fn notify_peers(cache: &Arc<Cache>, head: &RequestHead, key: &Key, target: &str)
             if let Err(failure) = cache.cluster.peers.invalidate(&name, &head, &target, patience).await {
                 tracing::debug!(peer = name, reason = failure.label(), "invalidation not delivered");
             }
-        });
-    }
+        })
+    };
+    peers.map(tell).collect()
 }
 
 /// Answers `POST /.meshcache/invalidate/TARGET`, with the host and scheme of the target: its sender has seen an unsafe
@@ -159,6 +170,9 @@ fn invalidate(cache: &Cache, served: &ServedGroup, invalidation: &Invalidation) 
         cache.peer_loads.detach(is);
     }
     cache.store.remove(&served.quota, invalidation.key, now);
+    if let Some(first) = invalidation.first_slice {
+        cache.store.remove(&served.quota, first, now);
+    }
     cache.observed.lock().forget(invalidation.observed);
     cache.loads.detach(|flight| invalidation.covers(flight));
     cache.peer_loads.detach(|flight| invalidation.covers(flight));
@@ -174,6 +188,8 @@ struct Invalidation {
     /// The length of the key's bytes: keys of its flights begin with them.
     length: usize,
     observed: Hash,
+    /// The key of the first slice, which tells the version of all others.
+    first_slice: Option<Hash>,
     /// The mark of its path, and the hash of its target; only where several keys may have the same target.
     target: Option<(IndexTerm, Hash)>,
 }
@@ -185,6 +201,7 @@ impl Invalidation {
             key: key.hash(),
             length: key.bytes().len(),
             observed: Observer::slot(&served.group, key),
+            first_slice: served.group.config().limits.slices.map(|size| Slice::first(size.0).key(key).hash()),
             target: path.zip(target_hash(served, key)),
         }
     }

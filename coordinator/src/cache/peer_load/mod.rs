@@ -1,5 +1,6 @@
 //! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
 
+mod going_on;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -84,7 +85,9 @@ pub(crate) fn route(cache: &Cache, request: &CacheRequest<'_>) -> Option<PeerRou
         changed: theirs.and_then(|question| question.changed),
         hop: true,
         streams: true,
+        leave: theirs.is_some_and(|question| question.leave),
         route: theirs.and_then(|question| question.route.clone()),
+        slice: request.slice.clone(),
     };
     Some(PeerRoute { peers, question })
 }
@@ -198,8 +201,10 @@ async fn ask_peer(
             }
             Outcome::Error => return Some(LoadOutcome::Failed(Failure::of_label(&verdict.reason)).into()),
             _ => {
-                let read =
-                    PeerRead { cache: cache.clone(), job: job.clone(), hot: hot.cloned(), peer: peer.to_owned() };
+                let (cache, job, hot, question) = (cache.clone(), job.clone(), hot.cloned(), route.question.clone());
+                let after = route.peers.iter().skip_while(|other| *other != peer).skip(1);
+                let peers = after.take(PEERS_ASKED.saturating_sub(1)).cloned().collect();
+                let read = PeerRead { cache, job, hot, peer: peer.to_owned(), question, peers };
                 return read.response(verdict, response, asked_at).await;
             }
         }
@@ -246,7 +251,8 @@ pub(crate) async fn forward(cache: &Cache, request: &CacheRequest<'_>, route: &P
     let (group, metrics) = (&request.served.group, &request.served.metrics);
     let patience = group.config().patience.duration();
     let peer = route.peers.iter().find(|peer| cache.cluster.peers.try_acquire(peer, Call::Question))?;
-    let question = Question { streams: request.takes_growing_body(), ..route.question.clone() };
+    // The owner puts a file together for it.
+    let question = Question { streams: request.takes_growing_body(), slice: None, ..route.question.clone() };
     let Ok((verdict, response)) = cache.cluster.peers.ask(peer, request.head, &question, patience, false).await else {
         metrics.peer_errors.inc();
         return None;

@@ -41,7 +41,7 @@ fn theirs(cache: &Cache) -> (LoadJob, PeerRoute) {
         classified(cache, "GET", &format!("/{n}"), &[], |request| {
             let Ok(request) = request else { panic!("it is not looked up") };
             let (served, head, key) = (request.served.clone(), request.head.clone(), request.key.clone());
-            let job = LoadJob { served, head, key, verified: false, fwd: "uri-miss", is_refresh: false };
+            let job = LoadJob { served, head, key, verified: false, fwd: "uri-miss", is_refresh: false, slice: None };
             route(cache, &request).map(|route| (job, route))
         })
     });

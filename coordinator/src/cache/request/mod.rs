@@ -18,13 +18,16 @@ use crate::{
 };
 use http::{Method, StatusCode};
 use meshcache_protocol::{
-    Field, Key, Reason, Request,
+    Field, Key, Reason, Request, Slice,
     groups::{GroupMatch, Mode, NotPassed},
     paths,
     request::{Flags, RequestError},
     wire::{BadQuestion, Question, header},
 };
 use std::{sync::Arc, time::Duration};
+
+/// The largest body for a proxy, bytes: Envoy buffers a response to a filter's question. A larger one passes there.
+pub(crate) const LARGEST_FOR_PROXIES: u64 = 30 << 20;
 
 /// A request that is looked up.
 pub(crate) struct CacheRequest<'a> {
@@ -40,6 +43,8 @@ pub(crate) struct CacheRequest<'a> {
     pub(crate) is_from_peer: bool,
     /// Its client may see reasons and keys.
     pub(crate) is_debugged: bool,
+    /// In a group with slices: the one that it is for. The first one stands for its file.
+    pub(crate) slice: Option<Slice>,
 }
 
 /// A request that is not looked up.
@@ -90,6 +95,30 @@ impl CacheRequest<'_> {
         matches!(self.served.origin, Origin::Http(_)) && self.question.as_ref().is_none_or(|question| question.streams)
     }
 
+    /// Returns the longest body that the requester takes as it streams. A proxy holds what its client does not take.
+    pub(crate) fn longest_stream(&self) -> u64 {
+        match &self.question {
+            _ if !self.takes_growing_body() => 0,
+            Some(_) if !self.is_from_peer => LARGEST_FOR_PROXIES,
+            _ => u64::MAX,
+        }
+    }
+
+    /// The first slice of a file, under whose key its file is found.
+    pub(crate) fn first_slice(&self) -> Option<&Slice> {
+        self.slice.as_ref().filter(|slice| slice.later.is_none())
+    }
+
+    /// Whether it is for a file that may have to be put together from slices here.
+    pub(crate) fn is_for_file(&self) -> bool {
+        self.first_slice().is_some() && !self.takes_slice()
+    }
+
+    /// Whether it is for one slice as it is: a coordinator puts the file together.
+    pub(crate) fn takes_slice(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.slice.is_some())
+    }
+
     /// Whether the requester has the same rules for the group.
     pub(crate) fn rules_agree(&self) -> bool {
         self.question.as_ref().is_none_or(|question| self.served.group.accepts_digest(&question.rules))
@@ -107,11 +136,13 @@ pub(crate) fn classify<'r, 'a: 'r>(
 ) -> Result<CacheRequest<'r>, NotLookedUp<'r>> {
     let identity = settings.identity;
     let refused = |status, reason| NotLookedUp::Refused { status, reason };
-    let question = match RequestHead::question(fields) {
+    let mut question = match RequestHead::question(fields) {
         Ok(question) => question,
         Err(BadQuestion::Version(_)) => return Err(NotLookedUp::Decline { served: None, reason: Reason::WireVersion }),
         Err(_) => return Err(NotLookedUp::Decline { served: None, reason: Reason::BadQuestion }),
     };
+    let asked = question.as_mut().and_then(|question| question.slice.take()).filter(|_| port == Port::Peer);
+    let asked = asked.as_ref();
     let is_question = question.is_some();
     let refuse = |status, reason| {
         if is_question { NotLookedUp::Decline { served: None, reason } } else { refused(status, reason) }
@@ -232,7 +263,23 @@ pub(crate) fn classify<'r, 'a: 'r>(
         Some(content) => key.with_content(content.digest()),
         None => key,
     };
-    Ok(CacheRequest { served, head, http: request, key, question, is_from_peer: port == Port::Peer, is_debugged })
+    let (slice, key) = match (slice_size(served, head), asked) {
+        (size, None | Some(Slice { later: None, .. })) => (size.map(Slice::first), key),
+        (Some(size), Some(asked)) if asked.size == size => (Some(asked.clone()), asked.key(&key)),
+        // Its sender has other slices, or has them still.
+        _ => return Err(pass(Reason::Group)),
+    };
+    let is_one = asked.is_some() && slice.as_ref() == asked;
+    let question = question.map(|question| Question { slice: slice.clone().filter(|_| is_one), ..question });
+    let is_from_peer = port == Port::Peer;
+    Ok(CacheRequest { served, head, http: request, key, question, is_from_peer, is_debugged, slice })
+}
+
+/// Returns the size of the slices in which a request's response is stored, if it is large.
+fn slice_size(served: &ServedGroup, head: &RequestHead) -> Option<u64> {
+    let config = served.group.config();
+    let is_sliced = matches!(served.origin, Origin::Http(_)) && config.mode == Mode::On && head.content().is_none();
+    config.limits.slices.filter(|_| is_sliced).map(|size| size.0)
 }
 
 /// Returns how often a request has been through this installation.

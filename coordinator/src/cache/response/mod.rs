@@ -4,7 +4,11 @@
 pub(crate) mod tests;
 
 use crate::{
-    cache::{pass_reason::PassReason, range, request::CacheRequest},
+    cache::{
+        pass_reason::PassReason,
+        range::{self, Content},
+        request::{CacheRequest, LARGEST_FOR_PROXIES},
+    },
     http::{body::Body, growing::GrowingBody},
     origin::{Failure, Forwarder},
     store::{Entry, with_fields},
@@ -25,10 +29,6 @@ use std::sync::Arc;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(crate) const OUTCOME: HeaderName = HeaderName::from_static(header::OUTCOME);
-/// The largest body for a proxy that takes whole bodies alone, bytes: Envoy buffers a response to a filter's question. A
-/// larger one passes there.
-const LARGEST_FOR_PROXIES: u64 = 30 << 20;
-
 /// The largest head for a proxy, lines and bytes: Envoy's default limits. It cuts off a larger response as if there
 /// were none.
 const LARGEST_HEAD_FOR_PROXIES: (usize, usize) = (100, 60 << 10);
@@ -101,7 +101,7 @@ pub(crate) fn needs_whole(request: &CacheRequest<'_>, entry: &Entry, growing: &G
 }
 
 /// Returns the part of a response that a request gets.
-fn part_of(request: &CacheRequest<'_>, entry: &Entry, length: u64) -> Part {
+pub(crate) fn part_of(request: &CacheRequest<'_>, entry: &Entry, length: u64) -> Part {
     let http = &request.http;
     if http.flags.any(Flags::RANGE.with(Flags::CONDITIONAL)) {
         with_fields(entry, |stored| freshness::part(http, &stored, length))
@@ -116,12 +116,26 @@ pub(crate) fn from_load(
     request: &CacheRequest<'_>,
     entry: &Entry,
     growing: Option<&Arc<GrowingBody>>,
+    verdict: Verdict,
+    names: &Names,
+) -> Option<Response<Body>> {
+    let length = growing.map_or(Some(entry.body_bytes().len() as u64), |body| body.length());
+    let part = part_of(request, entry, length.unwrap_or(0));
+    let content = growing.map_or(Content::Stored, Content::Growing);
+    from_content(request, (entry, content), &part, verdict, names)
+}
+
+/// Returns a part of a response as the response to a request. None if only the origin may answer it, or if the part is
+/// no longer kept.
+pub(crate) fn from_content(
+    request: &CacheRequest<'_>,
+    (entry, content): (&Entry, Content<'_>),
+    part: &Part,
     mut verdict: Verdict,
     names: &Names,
 ) -> Option<Response<Body>> {
     let http = &request.http;
-    let length = growing.map_or(Some(entry.body_bytes().len() as u64), |body| body.length());
-    let part = part_of(request, entry, length.unwrap_or(0));
+    let is_sliced = matches!(content, Content::Sliced(..));
     let mut headers = HeaderMap::with_capacity(entry.line_count() + 4);
     // Another coordinator keeps the tags with its entry.
     let strips_tags = !request.is_from_peer && request.served.group.config().tags.strip;
@@ -132,17 +146,11 @@ pub(crate) fn from_load(
             Part::NotModified => freshness::not_modified(name.as_str().as_bytes()),
             Part::Range(..) | Part::Ranges(_) | Part::Unsatisfiable => freshness::partial(name.as_str().as_bytes()),
         };
-        if belongs {
+        if belongs && !(is_sliced && *name == header::SLICE) {
             headers.append(name.clone(), value);
         }
     }
-    let (status, body) = match growing {
-        None => {
-            let (status, body) = range::extract(entry, &part, &mut headers)?;
-            (status, Body::Full(body))
-        }
-        Some(body) => range::extract_growing((entry.status, body), &part, &mut headers)?,
-    };
+    let (status, body) = range::extract(entry, content, part, &mut headers)?;
     if let Some(question) = &request.question {
         if !question.streams && body.size_hint().lower() > LARGEST_FOR_PROXIES {
             return Some(too_large(Reason::TooLarge));
@@ -151,7 +159,7 @@ pub(crate) fn from_load(
         let for_others = entry.stored.for_everybody
             || freshness::shares(&request.served.group, http, request.verified(), false).is_ok();
         // A response that always needs validation has a ttl of 0: it is for those that wait now.
-        verdict.shared = verdict.shared && for_others && part == Part::Whole && http.is_get() && request.rules_agree();
+        verdict.shared = verdict.shared && for_others && *part == Part::Whole && http.is_get() && request.rules_agree();
         headers.insert(OUTCOME, HeaderValue::from_str(&verdict.to_string()).ok()?);
     } else {
         let is_stored = matches!(verdict.outcome, Outcome::Hit | Outcome::Stale) && verdict.reason.is_empty();

@@ -37,6 +37,9 @@ pub(super) fn hop_request(
     if let Some(route) = &question.route {
         headers.insert(header::ROUTE, HeaderValue::from_str(route).ok()?);
     }
+    if let Some(slice) = &question.slice {
+        headers.insert(header::SLICE, HeaderValue::try_from(slice.to_string()).ok()?);
+    }
     headers.insert(header::AUTHORITY, HeaderValue::from_bytes(head.authority()).ok()?);
     headers.insert(header::SCHEME, HeaderValue::from_static(head.scheme()));
     if let Some(credentials) = head.headers().get(AUTHORIZATION) {

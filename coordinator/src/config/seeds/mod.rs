@@ -15,48 +15,81 @@ use std::{net::SocketAddr, path::PathBuf};
 #[derive(Clone, Debug, Default, Args)]
 pub struct SeedFlags {
     /// With --discovery gossip: some of the coordinators, by which one that starts finds all: host and peer port, comma
-    /// separated. One that answers is enough; this one itself may be among them. Hosts are resolved again every 5 s
-    #[arg(long, env = "MESHCACHE_SEEDS", value_name = "HOST:PEERPORT,...", value_delimiter = ',')]
+    /// separated
+    ///
+    /// One that answers is enough; this one itself may be among them. Hosts are resolved again every 5 s
+    #[arg(
+        long,
+        help_heading = "The ring",
+        env = "MESHCACHE_SEEDS",
+        value_name = "HOST:PEERPORT,...",
+        value_delimiter = ','
+    )]
     pub seeds: Vec<Seed>,
 
     /// With --discovery dns: the name whose A and AAAA records are coordinators (with the port of this one's
-    /// --peer-listen), and whose SRV records _peer._tcp.NAME are (with their own ports). Asked again every 5 s. A name
-    /// with fewer dots than `ndots` is searched for, as /etc/resolv.conf says
-    #[arg(long, env = "MESHCACHE_DISCOVERY_NAME", value_name = "NAME")]
+    /// --peer-listen), and whose SRV records _peer._tcp.NAME are (with their own ports)
+    ///
+    /// Asked again every 5 s. A name with fewer dots than `ndots` is searched for, as /etc/resolv.conf says
+    #[arg(long, help_heading = "The ring", env = "MESHCACHE_DISCOVERY_NAME", value_name = "NAME")]
     pub discovery_name: Option<DnsName>,
 
-    /// With --discovery dns: the name server. Default: those of /etc/resolv.conf, which is read again each time
-    #[arg(long, env = "MESHCACHE_DISCOVERY_RESOLVER", value_name = "IP:PORT")]
+    /// With --discovery dns: the name server
+    ///
+    /// Default: those of /etc/resolv.conf, which is read again each time
+    #[arg(long, help_heading = "The ring", env = "MESHCACHE_DISCOVERY_RESOLVER", value_name = "IP:PORT")]
     pub discovery_resolver: Option<SocketAddr>,
 
     /// With --discovery gce: the project whose running instances are coordinators, with the port of this one's
-    /// --peer-listen. They are listed again every 30 s, as the instance's service account (scope compute-ro). Default:
-    /// this instance's project
-    #[arg(long, env = "MESHCACHE_DISCOVERY_PROJECT", value_name = "PROJECT")]
+    /// --peer-listen
+    ///
+    /// They are listed again every 30 s, as the instance's service account (scope compute-ro). Default: this instance's
+    /// project
+    #[arg(long, help_heading = "The ring", env = "MESHCACHE_DISCOVERY_PROJECT", value_name = "PROJECT")]
     pub discovery_project: Option<GceName>,
 
-    /// With --discovery gce: their zones. Default: all of the project
-    #[arg(long, env = "MESHCACHE_DISCOVERY_ZONES", value_name = "ZONE,...", value_delimiter = ',')]
+    /// With --discovery gce: their zones
+    ///
+    /// Default: all of the project
+    #[arg(
+        long,
+        help_heading = "The ring",
+        env = "MESHCACHE_DISCOVERY_ZONES",
+        value_name = "ZONE,...",
+        value_delimiter = ','
+    )]
     pub discovery_zones: Vec<GceName>,
 
     /// With --discovery gce: network tags, all of which they have
-    #[arg(long, env = "MESHCACHE_DISCOVERY_TAGS", value_name = "TAG,...", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "The ring",
+        env = "MESHCACHE_DISCOVERY_TAGS",
+        value_name = "TAG,...",
+        value_delimiter = ','
+    )]
     pub discovery_tags: Vec<GceName>,
 
     /// With --discovery gce: metadata, all of which they have
-    #[arg(long, env = "MESHCACHE_DISCOVERY_METADATA", value_name = "KEY=VALUE,...", value_delimiter = ',')]
+    #[arg(
+        long,
+        help_heading = "The ring",
+        env = "MESHCACHE_DISCOVERY_METADATA",
+        value_name = "KEY=VALUE,...",
+        value_delimiter = ','
+    )]
     pub discovery_metadata: Vec<Pair>,
 
     /// With --discovery gce: gce-cache-cluster's cachecluster.ini instead of these four
-    #[arg(long, env = "MESHCACHE_INI", value_name = "FILE")]
+    #[arg(long, help_heading = "The ring", env = "MESHCACHE_INI", value_name = "FILE")]
     pub ini: Option<PathBuf>,
 
     /// The Compute Engine API, for tests
-    #[arg(long, env = "MESHCACHE_DISCOVERY_ENDPOINT", value_name = "URL", hide = true)]
+    #[arg(long, help_heading = "The ring", env = "MESHCACHE_DISCOVERY_ENDPOINT", value_name = "URL", hide = true)]
     pub discovery_endpoint: Option<String>,
 
     /// The metadata server, as Google's own clients read it
-    #[arg(long, env = "GCE_METADATA_HOST", value_name = "HOST[:PORT]", hide = true)]
+    #[arg(long, help_heading = "The ring", env = "GCE_METADATA_HOST", value_name = "HOST[:PORT]", hide = true)]
     pub discovery_metadata_host: Option<String>,
 }
 

@@ -236,6 +236,16 @@ pub(crate) struct ResumedBody<B> {
 }
 
 impl<B> ResumedBody<B> {
+    /// A body of which nothing was received.
+    pub(crate) fn of(rest: B) -> Self {
+        Self { received: VecDeque::new(), rest }
+    }
+
+    /// Returns what was received, and the rest.
+    pub(crate) fn into_parts(self) -> (VecDeque<Bytes>, B) {
+        (self.received, self.rest)
+    }
+
     /// Replaces the rest.
     pub(crate) fn map(self, rest: impl FnOnce(B) -> B) -> Self {
         Self { received: self.received, rest: rest(self.rest) }

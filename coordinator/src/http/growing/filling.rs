@@ -3,12 +3,14 @@
 use crate::http::{
     body::Cut,
     byte_budget::ByteReservation,
-    growing::growing_body::{End, GrowingBody, wake},
+    growing::{growing_body::GrowingBody, memory::Memory, room::Patience, state::End},
 };
 use bytes::Bytes;
 use http_body::Body;
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::{future::poll_fn, pin::Pin, sync::Arc};
+
+/// The end of a body that nobody reads.
+pub(crate) const UNREAD: Cut = Cut("unread");
 
 /// The rest of a body on its way to those who read it, and into the store. Dropped before its end, it cuts the readers
 /// off.
@@ -39,7 +41,8 @@ impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Filling<B> {
         limit: u64,
         reservation: ByteReservation,
     ) -> Self {
-        Self { rest, limit, body: GrowingBody::new(received, length, reservation) }
+        let kept = length.filter(|length| *length <= limit).and_then(|length| usize::try_from(length).ok());
+        Self { rest, limit, body: GrowingBody::new(received, length, kept.map(Memory::new), reservation) }
     }
 
     /// Returns the body that it fills.
@@ -99,42 +102,42 @@ pub(crate) struct Overflow<B> {
 }
 
 impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Overflow<B> {
-    /// Streams it on until its end, or until nobody reads it any more. No more than the limit is kept: then the slowest
-    /// reader sets the pace, and one that takes nothing for `patience` is let go.
-    pub(crate) async fn stream(self, patience: Duration) {
-        let Self { mut filling, next } = self;
-        for data in next {
-            if !filling.pass_on(&data, patience).await {
-                return;
-            }
-        }
-        loop {
-            let end = match filling.frame().await {
-                Some(Ok(data)) if filling.pass_on(&data, patience).await => continue,
-                Some(Ok(_)) => return,
-                Some(Err(cut)) => End::Cut(cut),
-                None => End::Complete,
-            };
-            return filling.body.end(end);
-        }
+    /// Returns the body that it goes on with.
+    pub(crate) fn body(&self) -> &Arc<GrowingBody> {
+        self.filling.body()
+    }
+
+    /// Streams it on until its end, or until nobody reads it any more. No more than a window is kept; none: than is now.
+    pub(crate) async fn stream(self, window: Option<u64>, patience: Patience) {
+        let Self { filling, next } = self;
+        let window = window.unwrap_or(filling.limit);
+        filling.pass_on(next, window, patience).await;
     }
 }
 
-impl<B> Filling<B> {
-    /// False: nobody reads it any more.
-    async fn pass_on(&mut self, data: &Bytes, patience: Duration) -> bool {
-        let window = self.limit.saturating_sub(data.len() as u64);
+impl<B: Body<Data = Bytes, Error = Cut> + Unpin> Filling<B> {
+    /// Streams a body of which no more than a window is kept from the beginning.
+    pub(crate) async fn stream(self, window: u64, patience: Patience) {
+        self.pass_on([], window, patience).await;
+    }
+
+    async fn pass_on<const N: usize>(mut self, next: [Bytes; N], window: u64, patience: Patience) {
+        let mut next = next.into_iter();
         loop {
-            match timeout(patience, poll_fn(|cx| self.body.poll_room(window, cx))).await {
-                Ok(true) => {
-                    let mut state = self.body.state.lock();
-                    state.add(data);
-                    wake(state);
-                    return true;
+            let frame = match next.next() {
+                Some(data) => Some(Ok(data)),
+                None => self.frame().await,
+            };
+            let end = match frame {
+                Some(Ok(data)) if self.body.make_room(window, data.len() as u64, patience).await => {
+                    self.body.append(&data);
+                    continue;
                 }
-                Ok(false) => return false,
-                Err(_) => self.body.let_go_of_the_slowest(),
-            }
+                Some(Ok(_)) => End::Cut(UNREAD),
+                Some(Err(cut)) => End::Cut(cut),
+                None => End::Complete,
+            };
+            return self.body.end(end);
         }
     }
 }

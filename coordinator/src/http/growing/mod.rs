@@ -2,9 +2,13 @@
 
 mod filling;
 mod growing_body;
+mod memory;
 mod reader;
+mod room;
+mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use filling::{Filled, Filling, Overflow};
-pub(crate) use growing_body::GrowingBody;
+pub(crate) use filling::{Filled, Filling, Overflow, UNREAD};
+pub(crate) use growing_body::{GrowingBody, Resume};
+pub(crate) use room::Patience;

@@ -1,15 +1,16 @@
 //! One reader of a growing body.
 
 use crate::http::{
-    body::Cut,
-    growing::growing_body::{End, GrowingBody, Seat},
+    body::{Body as Own, Cut},
+    growing::{growing_body::GrowingBody, state::End},
 };
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// The error of a reader that held up the others.
@@ -22,6 +23,15 @@ pub(crate) struct Reader {
     at: u64,
     /// The offset behind its last byte, if that is known.
     to: Option<u64>,
+    /// What it reads by itself, once the others do not wait for it any more.
+    own: Option<OwnRest>,
+}
+
+/// The rest of a body for one reader.
+enum OwnRest {
+    Asking(BoxFuture<'static, Result<Own, Cut>>),
+    Body(Own),
+    Failed,
 }
 
 impl GrowingBody {
@@ -31,16 +41,68 @@ impl GrowingBody {
         if from < state.first() && !matches!(state.end, End::Whole(_)) {
             return None;
         }
-        let seat = state.next_seat;
-        state.next_seat = seat.saturating_add(1);
-        state.seats.insert(seat, Seat { at: from, ..Seat::default() });
-        Some(Reader { body: self.clone(), seat, at: from, to: to.or(self.length) })
+        let seat = state.seat(from);
+        Some(Reader { body: self.clone(), seat, at: from, to: to.or(self.length), own: None })
     }
 }
 
 impl Reader {
     fn left(&self) -> Option<u64> {
         self.to.or_else(|| self.body.length()).map(|to| to.saturating_sub(self.at))
+    }
+
+    /// Reads what all read. None: this one goes on by itself.
+    fn poll_shared(&mut self, cx: &mut Context<'_>) -> Option<Poll<Option<Result<Frame<Bytes>, Cut>>>> {
+        let mut state = self.body.state.lock();
+        if state.seats.get(&self.seat).is_none_or(|seat| seat.is_let_go) {
+            return None;
+        }
+        if let Some(mut piece) = state.piece(self.at) {
+            if let Some(left) = self.to.and_then(|to| usize::try_from(to.saturating_sub(self.at)).ok()) {
+                piece.truncate(left);
+            }
+            self.at = self.at.saturating_add(piece.len() as u64);
+            if self.to.is_some_and(|to| self.at >= to) {
+                // Nobody waits for who has all of it.
+                state.leave(self.seat);
+            } else {
+                state.advance(self.seat, self.at);
+            }
+            return Some(Poll::Ready(Some(Ok(Frame::data(piece)))));
+        }
+        match &state.end {
+            End::Open => {}
+            End::Whole(_) | End::Complete => return Some(Poll::Ready(None)),
+            End::Cut(cut) => return Some(Poll::Ready(Some(Err(cut.clone())))),
+        }
+        let waited = state.seats.get_mut(&self.seat).and_then(|seat| seat.waker.replace(cx.waker().clone()));
+        if waited.is_none() {
+            state.note_starving();
+        }
+        Some(Poll::Pending)
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let resume = || self.body.resume.get().map(|resume| OwnRest::Asking(resume(self.at, self.to)));
+        if self.own.is_none() {
+            self.own = Some(resume().unwrap_or(OwnRest::Failed));
+            self.body.state.lock().leave(self.seat);
+        }
+        if let Some(OwnRest::Asking(asking)) = &mut self.own {
+            match ready!(asking.as_mut().poll(cx)) {
+                Ok(body) => self.own = Some(OwnRest::Body(body)),
+                Err(cut) => {
+                    self.own = Some(OwnRest::Failed);
+                    return Poll::Ready(Some(Err(cut)));
+                }
+            }
+        }
+        let Some(OwnRest::Body(body)) = &mut self.own else { return Poll::Ready(Some(Err(TOO_SLOW))) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            self.at = self.at.saturating_add(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        Poll::Ready(frame)
     }
 }
 
@@ -53,34 +115,12 @@ impl Body for Reader {
         if this.to.is_some_and(|to| this.at >= to) {
             return Poll::Ready(None);
         }
-        let mut state = this.body.state.lock();
-        if state.seats.get(&this.seat).is_none_or(|seat| seat.is_let_go) {
-            return Poll::Ready(Some(Err(TOO_SLOW)));
-        }
-        if let Some(mut piece) = state.piece(this.at) {
-            if let Some(left) = this.to.and_then(|to| usize::try_from(to.saturating_sub(this.at)).ok()) {
-                piece.truncate(left);
-            }
-            this.at = this.at.saturating_add(piece.len() as u64);
-            if let Some(seat) = state.seats.get_mut(&this.seat) {
-                seat.at = this.at;
-            }
-            if let Some(filler) = state.filler.take() {
-                filler.wake();
-            }
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        match &state.end {
-            End::Open => {}
-            End::Whole(_) | End::Complete => return Poll::Ready(None),
-            End::Cut(cut) => return Poll::Ready(Some(Err(cut.clone()))),
-        }
-        if let Some(seat) = state.seats.get_mut(&this.seat)
-            && !seat.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        if this.own.is_none()
+            && let Some(polled) = this.poll_shared(cx)
         {
-            seat.waker = Some(cx.waker().clone());
+            return polled;
         }
-        Poll::Pending
+        this.poll_own(cx)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -88,7 +128,7 @@ impl Body for Reader {
             let state = self.body.state.lock();
             matches!(state.end, End::Whole(_) | End::Complete) && self.at >= state.len
         };
-        self.to.is_some_and(|to| self.at >= to) || is_complete()
+        self.to.is_some_and(|to| self.at >= to) || (self.own.is_none() && is_complete())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -98,10 +138,6 @@ impl Body for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut state = self.body.state.lock();
-        state.seats.remove(&self.seat);
-        if let Some(filler) = state.filler.take() {
-            filler.wake();
-        }
+        self.body.state.lock().leave(self.seat);
     }
 }

@@ -133,7 +133,7 @@ async fn beyond_the_limit_it_streams_on_to_its_readers_alone_and_no_more_than_th
     body.chunks(4000).for_each(|piece| origin.send(Ok(Bytes::copy_from_slice(piece))).unwrap());
     drop(origin);
     let Filled::TooLarge(rest) = filling.fill().await else { panic!("it is too large") };
-    let streamed = tokio::spawn(rest.stream(PATIENCE));
+    let streamed = tokio::spawn(rest.stream(None, Patience::Idle(PATIENCE)));
     let mut got = Vec::new();
     loop {
         for _ in 0..10 {
@@ -163,7 +163,7 @@ async fn a_reader_that_takes_nothing_is_let_go_and_without_readers_it_ends() {
     let (fast, mut stuck) = (tokio::spawn(all(growing.read(0, None).unwrap())), growing.read(0, None).unwrap());
     body.chunks(3000).for_each(|piece| origin.send(Ok(Bytes::copy_from_slice(piece))).unwrap());
     let Filled::TooLarge(rest) = filling.fill().await else { panic!("it is too large") };
-    let mut streamed = pin!(tokio::spawn(rest.stream(PATIENCE)));
+    let mut streamed = pin!(tokio::spawn(rest.stream(None, Patience::Idle(PATIENCE))));
     for _ in 0..10 {
         yield_now().await;
     }
@@ -177,7 +177,7 @@ async fn a_reader_that_takes_nothing_is_let_go_and_without_readers_it_ends() {
     let _ = fast.await;
     drop(stuck);
     origin.send(Ok("more".into())).unwrap();
-    tokio::time::timeout(PATIENCE, &mut streamed).await.expect("nobody reads it any more").unwrap();
+    tokio::time::timeout(2 * PATIENCE, &mut streamed).await.expect("nobody reads it any more").unwrap();
 }
 
 #[tokio::test]
@@ -198,6 +198,7 @@ async fn a_body_that_is_whole_at_once_is_not_at_its_end_before_it_is_read() {
 
 #[tokio::test]
 async fn whoever_comes_too_late_for_its_beginning_knows_before_its_head_is_out() {
+    pause();
     let budget = ByteBudget::new(LIMIT);
     for (limit, ends) in [(LIMIT, true), (4, false), (0, false)] {
         let (origin, filling) = filling(None, limit, &budget);
@@ -209,10 +210,111 @@ async fn whoever_comes_too_late_for_its_beginning_knows_before_its_head_is_out()
         }
         match filling.fill().await {
             // Nobody has read it by now.
-            Filled::TooLarge(rest) => rest.stream(PATIENCE).await,
+            Filled::TooLarge(rest) => rest.stream(None, Patience::Idle(PATIENCE)).await,
             Filled::Cut(_) => {}
             _ => panic!("it is not whole"),
         }
         assert!(!growing.is_readable(), "{limit}");
     }
+}
+
+/// A large body of which 10,000 bytes are kept, in pieces of 1,000; what asks for its rest gives the real one.
+fn large(body: &Bytes) -> (UnboundedSender<Result<Bytes, Cut>>, Arc<GrowingBody>) {
+    let (origin, filling) = filling(Some(body.len() as u64), 1000, &ByteBudget::new(LIMIT));
+    let (growing, all) = (filling.body().clone(), body.clone());
+    growing.keep_window(Box::new(move |from, to| {
+        let rest = all.slice(from as usize..to.unwrap_or(all.len() as u64) as usize);
+        Box::pin(async { Ok(crate::http::body::Body::from(rest)) })
+    }));
+    tokio::spawn(filling.stream(10_000, Patience::InAll(PATIENCE)));
+    (origin, growing)
+}
+
+fn send(origin: &UnboundedSender<Result<Bytes, Cut>>, body: &Bytes) {
+    (0..body.len()).step_by(1000).for_each(|at| {
+        let _ = origin.send(Ok(body.slice(at..(at + 1000).min(body.len()))));
+    });
+}
+
+async fn settle() {
+    for _ in 0..50 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_may_be_read_from_its_beginning_while_that_is_in_its_window() {
+    pause();
+    let body = numbered(50_000);
+    let (origin, growing) = large(&body);
+    let mut first = growing.read(0, None).unwrap();
+    send(&origin, &body.slice(..10_000));
+    let mut got = Vec::new();
+    while got.len() < 10_000 {
+        got.extend_from_slice(
+            &poll_fn(|cx| Pin::new(&mut first).poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap(),
+        );
+    }
+    assert!(growing.is_readable(), "all that came is still kept");
+    let second = tokio::spawn(all(growing.read(0, None).unwrap()));
+    // One more is on its way: the beginning is kept for it, but not for long.
+    growing.expect(1);
+    send(&origin, &body.slice(10_000..));
+    settle().await;
+    assert!(growing.is_readable());
+    advance(Duration::from_millis(101)).await;
+    settle().await;
+    assert!(!growing.is_readable() && growing.read(0, None).is_none());
+    drop(origin);
+    got.extend_from_slice(&all(first).await.unwrap());
+    assert!(got == body && second.await.unwrap().unwrap() == body);
+}
+
+#[tokio::test]
+async fn whom_the_others_have_waited_for_a_second_in_all_goes_on_by_itself_with_every_byte() {
+    pause();
+    let body = numbered(50_000);
+    let (origin, growing) = large(&body);
+    let mut slow = growing.read(0, None).unwrap();
+    let fast: Vec<_> = (0..3).map(|_| tokio::spawn(all(growing.read(0, None).unwrap()))).collect();
+    send(&origin, &body);
+    drop(origin);
+    let mut got = Vec::new();
+    // It takes a piece now and then: never a second without one.
+    for n in 0.. {
+        settle().await;
+        let is_over = fast.iter().all(tokio::task::JoinHandle::is_finished);
+        assert_eq!(is_over, n >= 3, "after {n} times 400 ms");
+        if is_over {
+            break;
+        }
+        advance(Duration::from_millis(400)).await;
+        if n < 2 {
+            got.extend_from_slice(
+                &poll_fn(|cx| Pin::new(&mut slow).poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap(),
+            );
+        }
+    }
+    for fast in fast {
+        assert!(fast.await.unwrap().unwrap() == body);
+    }
+    got.extend_from_slice(&all(slow).await.unwrap());
+    assert!(got == body, "{} bytes", got.len());
+}
+
+#[tokio::test]
+async fn who_is_slow_alone_is_waited_for() {
+    pause();
+    let body = numbered(50_000);
+    let (origin, growing) = large(&body);
+    let (mut one, mut two) = (growing.read(0, None).unwrap(), growing.read(0, None).unwrap());
+    send(&origin, &body);
+    drop(origin);
+    for reader in [&mut one, &mut two] {
+        settle().await;
+        advance(Duration::from_secs(10)).await;
+        assert!(matches!(next(reader).await, Poll::Ready(Some(Ok(_)))));
+    }
+    settle().await;
+    assert_eq!(growing.state.lock().seats.values().filter(|seat| seat.is_let_go).count(), 0);
 }

@@ -86,6 +86,19 @@ pub fn store(
     times: Times,
     random: u64,
 ) -> Result<Stored, NotStored> {
+    let stored = share(group, request, verified, response, times, random)?;
+    if is_larger(response, group.config().limits.object.0) { Err(NotStored::TooLarge) } else { Ok(stored) }
+}
+
+/// Decides whether it may be shared: stored, if only it is not too large.
+pub fn share(
+    group: &Group,
+    request: &Request<'_>,
+    verified: bool,
+    response: &Response<'_>,
+    times: Times,
+    random: u64,
+) -> Result<Stored, NotStored> {
     let (control, targeted) = targeted::control(group, response);
     let named = sharing::names_user(group, request, verified);
     let age = age::initial(response, times);
@@ -131,8 +144,8 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     let errors = group.config().freshness.errors;
     let no = |is: bool, why| if is { Err(why) } else { Ok(()) };
     // The content of a POST is the client's own: it is not anonymous.
-    let may_be_post = !group.is_anonymous() && subject.explicit().is_some();
-    let answers_get = request.is_get() || (may_be_post && answers_get(request, response));
+    let may_be_post = || !group.is_anonymous() && subject.explicit().is_some();
+    let answers_get = request.is_get() || (may_be_post() && answers_get(request, response));
     no(!answers_get, NotStored::Method)?;
     no(RequestDirectives::of(group, request).no_store, NotStored::RequestNoStore)?;
     no((response.status == 206 && !is_part(request, response)) || is_event_stream(response), NotStored::Incomplete)?;
@@ -144,8 +157,7 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     no(subject.named && !control.permits, NotStored::Identity)?;
     no(sets_cookie(subject, errors), NotStored::SetCookie)?;
     no(answers_conditions(request, response), NotStored::Status)?;
-    no(!subject.admits_status(), NotStored::Status)?;
-    no(is_larger(response, group.config().limits.object.0), NotStored::TooLarge)
+    no(!subject.admits_status(), NotStored::Status)
 }
 
 /// Whether a response may depend on the request's conditions, range or expectation, and not on its target alone: every

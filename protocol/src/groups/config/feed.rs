@@ -68,6 +68,7 @@ impl GroupConfig {
             overload: Default::default(),
             freshness: Default::default(),
             hedge: Default::default(),
+            stream_after: super::stream_after(),
             min_uses: super::min_uses(),
             limits: Default::default(),
             hot: Default::default(),

@@ -9,13 +9,20 @@ use serde::{Deserialize, Serialize};
 /// What is removed from requests, or normalized, first of all: before `bypass`, key, identity and Vary. Loads are sent
 /// without it. Requests that pass keep all that they have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct RequestRules {
     /// Header names that are removed; `*`: all that tell clients apart.
+    ///
+    /// Example: `[cookie]`. Change it when the service ignores these headers, and they keep responses from being
+    /// shared; `["*"]`: it treats all clients alike.
     pub drop: DroppedFields,
     /// The codings to which Accept-Encoding is reduced: the first of these that the client accepts, else none. Empty:
     /// it stays as it is.
+    ///
+    /// Example: `[br, gzip]`. Change it when clients send many spellings of Accept-Encoding, each of which would be a
+    /// variant.
     pub accept_encoding: Vec<Coding>,
 }
 

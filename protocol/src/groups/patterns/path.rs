@@ -7,23 +7,36 @@ use std::{borrow::Cow, fmt};
 
 /// The requests that a group matches: by `service` or by `hosts`, and by path.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
+#[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
 pub struct Match {
     /// Every DNS name of this Kubernetes service, any port, as one authority: `name.namespace`.
+    ///
+    /// Example: `config-server.platform`. Change it when the service is one of Kubernetes: all its names share one
+    /// cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// Hosts: `example.com` (any port), `example.com:8080`, `*.example.com`, `*`. The authority is then in the key.
+    ///
+    /// Example: `[shop.example.com, "*.img.example.com"]`. Change it when clients know it by other names, as at a front
+    /// proxy.
     pub hosts: Vec<Host>,
     /// Paths; empty: every path.
+    ///
+    /// Example: `[{prefix: /develop}]`. Change it when only some paths are to be cached.
     pub paths: Vec<PathRule>,
     /// Paths that do not match.
+    ///
+    /// Example: `[{prefix: /account}]`. Change it when some of these are not.
     pub exclude: Vec<PathRule>,
 }
 
 /// A pattern of paths: `{prefix: /a}` (whole segments), `{exact: /a}`, `{regex: "/a/?"}` (whole path), all without the
 /// query; or of path and query: `{target: {regex: "^/a", search: true}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PathRule {
     /// The path or anything below it.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A regular expression over targets, `path?query` in their normal form. Time is linear in the target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Written", into = "Written")]
 pub struct TargetRule {
     written: Written,
@@ -13,11 +14,18 @@ pub struct TargetRule {
 
 /// A rule as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 struct Written {
+    /// The expression.
+    ///
+    /// Example: `"^/develop"`. Change it when the query decides, too; else `prefix` is quicker to read.
     regex: String,
     /// Whether it may match a part of the target. Else it matches the whole.
+    ///
+    /// Example: `true`. Change it when the expression is about a part of the target.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     search: bool,
 }
 

@@ -1,5 +1,6 @@
 //! A worker in a host that is no proxy: it records what it is asked to do.
 
+mod leave;
 mod streams;
 
 use super::*;

@@ -147,3 +147,18 @@ fn after_a_panic_it_begins_anew_and_nothing_is_hot() {
     run.flush();
     assert!([5, 6].iter().all(|id| run.host.replies.iter().any(|(stream, ..)| stream == id)));
 }
+
+#[test]
+fn a_leader_that_lost_its_peer_in_the_middle_asks_the_next_one_once_more() {
+    let mut run = Run::with_snapshot();
+    let token = asked(&mut run, &[1]);
+    let first = run.host.calls.last().unwrap()[wire::header::PEER].clone();
+    assert!(run.driver.go_on(token + 1, run.now).is_none(), "no such call");
+    run.driver.begin_stream(token, &head(MISS), run.now).unwrap();
+    let headers = run.driver.go_on(token, run.now).expect("there is another peer");
+    let said = |name: &str| headers.iter().find(|(other, _)| *other == name).unwrap().1.to_string();
+    assert_ne!(said(wire::header::PEER), first);
+    assert!(said(":path") == "/x" && said("meshcache-wire").contains("hop"), "{headers:?}");
+    run.driver.end_stream(token, false, run.now);
+    assert!(run.driver.worker.lookups.is_empty() && run.driver.worker.lookups.has_no_calls());
+}

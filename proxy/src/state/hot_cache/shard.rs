@@ -84,11 +84,15 @@ impl Shard {
             return None;
         }
         let before = entry.bytes;
-        entry
-            .variants
-            .retain(|old| old.last_use() > now && old.rules == variant.rules && old.selecting != variant.selecting);
+        entry.variants.retain(|old| {
+            let stays = old.last_use() > now && old.rules == variant.rules && old.selecting != variant.selecting;
+            if !stays {
+                old.note_later();
+            }
+            stays
+        });
         if entry.variants.len() >= MAX_VARIANTS {
-            entry.variants.drain(..1);
+            entry.variants.drain(..1).for_each(|oldest| oldest.note_later());
         }
         entry.weigh();
         Some(before.saturating_sub(entry.bytes))
@@ -165,6 +169,13 @@ impl Shard {
     pub(super) fn weighed(&self) -> usize {
         let of = |entry: &Entry| weight(&entry.key, entry.variants.iter().map(|variant| variant.bytes()).sum());
         self.entries.iter().map(|(_, entry)| of(entry)).sum()
+    }
+}
+
+impl Drop for Entry {
+    /// Another thread may be giving a variant. Nobody gives it again.
+    fn drop(&mut self) {
+        self.variants.iter().for_each(|variant| variant.note_later());
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Variant {
     pub until: u64,
     /// It was asked for since it was stored, or since its key was passed over.
     is_asked_for: AtomicBool,
-    /// A later response has been stored under its key.
+    /// A later response has been stored under its key, or it was removed.
     has_later: AtomicBool,
     /// The bytes that it is taken for, always the same: stamps, which threads write at any time, do not change a sum.
     bytes: usize,
@@ -100,7 +100,7 @@ impl Variant {
         now.saturating_add(1000_u64.saturating_sub(age).min(ttl.saturating_add(1))).min(self.until)
     }
 
-    /// Returns whether it is the response that was stored last under its key.
+    /// Returns whether it is the response that was stored last under its key, and still there.
     pub fn is_latest(&self) -> bool {
         !self.has_later.load(Relaxed)
     }

@@ -199,6 +199,19 @@ impl PendingLookups {
         Some((*lookup, self.take_waiters(streams, id)))
     }
 
+    /// Removes the first of the requests that wait for a lookup. Its call goes on for the others, and its next one is
+    /// theirs.
+    pub fn take_first(&mut self, id: u32) -> Option<(u32, Waiter)> {
+        let (_, streams) = self.open.get(&id)?;
+        let waits = |stream: &&u32| self.waiters.get(stream).is_some_and(|waiter| waiter.lookup == id);
+        let mut waiting = streams.iter().filter(waits).copied();
+        let (first, next) = (waiting.next()?, waiting.next());
+        if let (Some((lookup, _)), Some(next)) = (self.open.get_mut(&id), next) {
+            lookup.request.leader = next;
+        }
+        self.take_waiter(first, Some(id)).map(|waiter| (first, waiter))
+    }
+
     /// Removes a request whose client left.
     pub fn leave(&mut self, stream: u32) {
         self.take_waiter(stream, None);
@@ -210,6 +223,11 @@ impl PendingLookups {
             self.calls.insert(token, PendingCall::new(id, lookup));
             self.awaited_calls = self.awaited_calls.saturating_add(1);
         }
+    }
+
+    /// Returns the call of this token.
+    pub fn call(&self, token: u32) -> Option<&PendingCall> {
+        self.calls.get(&token)
     }
 
     /// Takes the call that came back.

@@ -16,8 +16,12 @@ pub(crate) fn build() {
     let wasm = target.join("wasm32-wasip1/wasm");
     built("MESHCACHE_BARE_WASM", "meshcache-bare", &WASM, &target, wasm.join("meshcache_bare.wasm"));
     built("MESHCACHE_FILTER_WASM", "meshcache-filter", &WASM, &target, wasm.join("meshcache_filter.wasm"));
-    let native = target.join("native/libmeshcache_envoy.so");
-    built("MESHCACHE_NATIVE_MODULE", "meshcache-native", &["--profile", "native"], &target, native);
+    for (variable, package, module) in [
+        ("MESHCACHE_NATIVE_MODULE", "meshcache-native", "native/libmeshcache_envoy.so"),
+        ("MESHCACHE_BARE_MODULE", "meshcache-bare", "native/libmeshcache_bare.so"),
+    ] {
+        built(variable, package, &["--profile", "native"], &target, target.join(module));
+    }
     built(
         "MESHCACHE_COORDINATOR_BIN",
         "meshcache-coordinator",

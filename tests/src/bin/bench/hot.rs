@@ -19,11 +19,12 @@ pub(crate) async fn run(report: &Report) {
     ] {
         let kib = format!("{} KiB", bytes >> 10);
         report.step(&format!(
-            "hot hit, {kib}: the filter's memory, native and Wasm, Envoy's own cache, a bare Wasm reply, a direct response"
+            "hot hit, {kib}: the filter's memory, native and Wasm, Envoy's own cache, a bare reply of each kind, a direct response"
         ));
         let origin = Nginx::origin().await;
         let yardsticks = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml"));
-        let yardsticks = yardsticks.listeners_only(&["direct", "cache", "bare"]).replace("BODY", &"x".repeat(bytes));
+        let yardsticks =
+            yardsticks.listeners_only(&["direct", "cache", "bare", "bare_native"]).replace("BODY", &"x".repeat(bytes));
         let yardsticks = yardsticks.cluster("service", &[origin.addr]).start().await;
         let mesh = Mesh::start(origin.addr, Shape::default()).await;
         let native = Mesh::start(origin.addr, Shape { host: Host::Native, ..Shape::default() }).await;
@@ -38,22 +39,31 @@ pub(crate) async fn run(report: &Report) {
             answer.has("age") && answer.body.len() == bytes
         })
         .await;
-        warm(yardsticks.listener("bare"), &ask, "whole", |answer| answer.body.len() == bytes).await;
+        for bare in ["bare", "bare_native"] {
+            warm(yardsticks.listener(bare), &ask, "whole", |answer| answer.body.len() == bytes).await;
+        }
         let asks = [ask];
         let sides = [
             Side::new("meshcache, native", native.listener("front"), &asks, &[&native.process]),
             Side::new("meshcache, Wasm", envoy.listener("front"), &asks, &[&envoy.process]),
             Side::new("Envoy's cache filter", yardsticks.listener("cache"), &asks, &[&yardsticks.process]),
             Side::new("bare Wasm reply", yardsticks.listener("bare"), &asks, &[&yardsticks.process]),
+            Side::new("bare native reply", yardsticks.listener("bare_native"), &asks, &[&yardsticks.process]),
             Side::new("direct_response", yardsticks.listener("direct"), &asks, &[&yardsticks.process]),
         ];
         let costs = take(sides, report.effort).await;
-        let [native, hot, cache, bare, direct] = &costs;
+        let [native, hot, cache, bare, bare_native, direct] = &costs;
         report.add(Figure::new(
             &format!("native hot hit {kib} / Envoy's cache filter"),
             Unit::Ratio,
             native.over(cache),
             native_target,
+        ));
+        report.add(Figure::new(
+            &format!("  bare native reply {kib} / cache filter"),
+            Unit::Ratio,
+            bare_native.over(cache),
+            Target::Beside,
         ));
         report.add(Figure::new(
             &format!("Wasm hot hit {kib} / bare Wasm reply"),

@@ -56,14 +56,18 @@ const QUICK: Effort = Effort { rounds: 5, turn: Duration::from_millis(300), conn
 fn main() -> ExitCode {
     let (options, mut names): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument.starts_with('-'));
-    let unknown =
-        names.iter().any(|name| !FIGURES.contains(&name.as_str())) || options.iter().any(|option| option != "--quick");
+    let known = |name: &String| FIGURES.contains(&name.as_str()) || stream::PARTS.contains(&name.as_str());
+    let unknown = !names.iter().all(known) || options.iter().any(|option| option != "--quick");
     if unknown {
         eprintln!("usage: bench [--quick] [FIGURE...]\nfigures: {}", FIGURES.join(" "));
+        eprintln!("parts of {NAMED_ONLY}: {}", stream::PARTS.join(" "));
         return ExitCode::from(2);
     }
     if names.is_empty() {
         names = FIGURES.iter().filter(|name| **name != NAMED_ONLY).map(ToString::to_string).collect();
+    }
+    if let Some(at) = names.iter().position(|name| name == NAMED_ONLY) {
+        names.splice(at..=at, stream::PARTS.map(str::to_owned));
     }
     built::build();
     // The report has the message; the table is no place for backtraces.
@@ -107,7 +111,6 @@ async fn figure(name: &str, report: &Report) {
         "workers" => workers::run(report).await,
         "rest" => rest::run(report).await,
         "held" => held::run(report).await,
-        "stream" => stream::run(report).await,
         "gone" => gone::run(report).await,
         "hit" => hit::run(report).await,
         "miss" => miss::run(report).await,
@@ -119,6 +122,7 @@ async fn figure(name: &str, report: &Report) {
         "change" => change::run(report).await,
         "feed" => feed::run(report).await,
         "library" => library::run(report).await,
-        _ => herd::run(report).await,
+        "herd" => herd::run(report).await,
+        part => stream::run(part, report).await,
     }
 }

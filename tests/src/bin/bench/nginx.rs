@@ -25,7 +25,7 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// The origin: `/1k` and `/64k`; `/values/1k/ANYTHING` for any number of keys; `/short/1k/ANYTHING` for 15 s;
-    /// `/private/1k`, which is no cache's; `/200m`.
+    /// `/private/1k`, which is no cache's; `/200m`; `/64m`.
     pub(crate) async fn origin() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
@@ -33,8 +33,10 @@ impl Nginx {
         for (name, kib) in [("1k", 1), ("4k", 4), ("16k", 16), ("64k", 64)] {
             fs::write(www.join(name), vec![b'x'; kib << 10]).unwrap();
         }
-        // A file of holes: as large as one likes, and no work for the disk.
-        fs::File::create(www.join("200m")).unwrap().set_len(200_000_000).unwrap();
+        // Files of holes: as large as one likes, and no work for the disk.
+        for (name, bytes) in [("64m", 64 << 20), ("200m", 200_000_000)] {
+            fs::File::create(www.join(name)).unwrap().set_len(bytes).unwrap();
+        }
         Nginx::start("origin", folder, &[]).await
     }
 

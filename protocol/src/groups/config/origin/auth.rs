@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How tokens are had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct OriginAuth {

@@ -14,12 +14,18 @@ pub struct OriginHeaders(BTreeMap<String, HeaderFile>);
 
 /// Where the value of a header comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct HeaderFile {
     /// The file of the value. One newline at its end is not part of it.
+    ///
+    /// Example: `/etc/meshcache/prices/api-key`. Change it when the origin wants a key.
     pub file: String,
     /// What stands before it, as in `Bearer TOKEN`.
+    ///
+    /// Example: `"Bearer "`. Change it when the file has the token alone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "")))]
     pub prefix: String,
 }
 

@@ -17,34 +17,57 @@ use serde::{Deserialize, Serialize};
 
 /// Where responses come from. Proxies are told of none of it, so the filter (wasm) reads no credentials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct Origin {
     /// `http://host:port` or `https://host:port`.
+    ///
+    /// Example: `http://config-server.platform.svc.cluster.local:9000`. Change it when the service moves. It is the
+    /// service itself, not a proxy with the filter.
     pub url: OriginUrl,
     /// The Host that the origin gets.
+    ///
+    /// Example: `client`. Change it when one origin serves several hosts.
     #[serde(default)]
     pub host: OriginHost,
     /// How long a load waits for the response's head, and between two pieces of its body. Other requests may wait for
     /// it.
+    ///
+    /// Example: `2m`. Change it when responses take longer to begin, or pause for longer.
     #[serde(default = "origin_timeout")]
     pub timeout: Span,
     /// The timeout for requests that pass the cache, from the last byte of the request on; 0s: as long as the client
     /// waits.
+    ///
+    /// Example: `1m`. Change it when requests that pass must end some time.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "0s")))]
     pub pass_timeout: Span,
     /// How long an idle HTTP/1.1 connection is kept. Choose less than the origin's own limit. 0s: a connection for
     /// each request.
+    ///
+    /// Example: `30s`. Change it when the service keeps its idle connections for longer, and opening them is dear;
+    /// always less than it does.
     #[serde(default = "origin_idle", skip_serializing_if = "is_origin_idle")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "4s")))]
     pub idle: Span,
     /// How long a connection is used, less a random share of up to a fifth. The origin's name is resolved again for
     /// the next one.
+    ///
+    /// Example: `10m`. Change it when connections are dear, and the name seldom changes.
     #[serde(default = "max_connection_age", skip_serializing_if = "is_max_connection_age")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "1m")))]
     pub max_connection_age: Span,
     /// The most loads in flight at one coordinator.
+    ///
+    /// Example: `16`. Change it when the service bears less. The mesh has this many at each coordinator.
     #[serde(default = "max_loads")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_loads: u32,
     /// The short form of `tls.ca`.
+    ///
+    /// Example: `/etc/meshcache/ca/ca.crt`. Change it when the origin's certificate is of an authority of your own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
     /// What connections prove and accept, for https.
@@ -60,8 +83,11 @@ pub struct Origin {
     #[cfg_attr(target_family = "wasm", serde(skip))]
     pub auth: OriginAuth,
     /// Whether proxies serve the group although the origin gets credentials.
+    ///
+    /// Example: `inject`. Change it when Envoy adds the same credentials to what passes.
     #[serde(default, skip_serializing_if = "OriginProxies::is_none")]
     #[cfg_attr(target_family = "wasm", serde(skip))]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "none")))]
     pub proxies: OriginProxies,
 }
 
@@ -124,6 +150,7 @@ fn max_loads() -> u32 {
 
 /// The Host that the origin gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OriginHost {
     /// The URL's.

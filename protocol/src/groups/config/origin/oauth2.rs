@@ -11,49 +11,85 @@ use std::{collections::BTreeMap, fmt};
 
 /// A token server, and who asks it. Secrets are in files, which are read again on change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(not(target_family = "wasm"), serde(deny_unknown_fields))]
 pub struct OAuth2 {
     /// The URL of the token endpoint.
+    ///
+    /// Example: `https://login.example/token`. Change it when tokens come from a server.
     pub token_url: TokenUrl,
     /// The client's id.
+    ///
+    /// Example: `meshcache`. Change it when the token server knows the client by it.
     pub client_id: String,
     /// How the client proves itself.
+    ///
+    /// Example: `private_key_jwt`. Change it when the token server wants another proof than the secret in
+    /// Authorization.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "client_secret_basic")))]
     pub method: ClientAuthMethod,
     /// The file of the secret, for `client_secret_basic` and `client_secret_post`. One newline at its end is not part of
     /// it.
+    ///
+    /// Example: `/etc/meshcache/oauth/secret`. Change it when the client proves itself by a secret.
     #[serde(default, skip_serializing_if = "is_default")]
     pub client_secret_file: Option<String>,
     /// The file of the private key, PEM, for `private_key_jwt`.
+    ///
+    /// Example: `/etc/meshcache/oauth/key.pem`. Change it when the client proves itself by a key.
     #[serde(default, skip_serializing_if = "is_default")]
     pub key_file: Option<String>,
     /// The key's id at the token server.
+    ///
+    /// Example: `2026-11`. Change it when the server has several keys of the client.
     #[serde(default, skip_serializing_if = "is_default")]
     pub key_id: Option<String>,
     /// How the key signs. Default: RS256 for an RSA key, else the only one for its curve.
+    ///
+    /// Example: `PS256`. Change it when the server does not take RS256.
     #[serde(default, skip_serializing_if = "is_default")]
     pub algorithm: Option<SigningAlgorithm>,
     /// For whom the signed proof is. Default: the token endpoint; some servers want their issuer's URL.
+    ///
+    /// Example: `https://login.example`. Change it when the server wants its issuer's URL in the proof.
     #[serde(default, skip_serializing_if = "is_default")]
     pub assertion_audience: Option<String>,
     /// The scopes that are asked for.
+    ///
+    /// Example: `[prices.read]`. Change it when the token is to open less than all.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub scopes: Vec<String>,
     /// For whom the token is, where the server reads `audience`.
+    ///
+    /// Example: `https://prices.example`. Change it when the server reads `audience`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub audience: Option<String>,
     /// For which resources the token is (RFC 8707).
+    ///
+    /// Example: `["https://prices.example"]`. Change it when the server reads `resource`.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub resource: Vec<String>,
     /// Further fields of the request. None of them is a secret.
+    ///
+    /// Example: `{tenant: shop}`. Change it when the server wants a field of its own.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = {})))]
     pub extra: BTreeMap<String, String>,
     /// How long a token is good, where the server does not say.
+    ///
+    /// Example: `1h`. Change it when the server does not say how long its tokens are good.
     #[serde(default = "lifetime", skip_serializing_if = "is_lifetime")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "5m")))]
     pub lifetime: Span,
     /// How long a token may take. Loads that need it wait for it, within their own timeout.
+    ///
+    /// Example: `10s`. Change it when the server is slow.
     #[serde(default = "timeout", skip_serializing_if = "is_timeout")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "5s")))]
     pub timeout: Span,
     /// TLS to the token server. Its `cert` is the client's proof for `tls_client_auth`.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -62,6 +98,7 @@ pub struct OAuth2 {
 
 /// How a client proves itself to a token server: the words of `token_endpoint_auth_method` (RFC 7591, RFC 8705).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthMethod {
     /// By its secret in Authorization.
@@ -77,6 +114,7 @@ pub enum ClientAuthMethod {
 
 /// How a proof is signed (RFC 7518 section 3.1, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SigningAlgorithm {
     /// RSA, PKCS #1.
     RS256,

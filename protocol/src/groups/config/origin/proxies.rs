@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What proxies do for a group whose origin gets credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OriginProxies {
     /// They do not serve it: what passes there would go without the credentials.

@@ -43,7 +43,7 @@ fn a_callout_is_the_clients_own_request_and_what_the_owner_needs_to_know() {
         (
             "meshcache-wire",
             &format!(
-                "1; group=g; namespace=ns; rules={}; purge=p; marks=m; ring={:016x}; patience=100",
+                "1; group=g; namespace=ns; rules={}; purge=p; marks=m; ring={:016x}; patience=100; leave",
                 lookup.request.group.digest(),
                 snapshot.ring.version()
             ),

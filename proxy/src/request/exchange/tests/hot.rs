@@ -182,7 +182,7 @@ fn without_coordinators_a_stale_hot_response_replaces_a_failure_of_the_service()
                     Some((_, Step::Pass(pass))) => return pass,
                     _ => panic!("it does not pass"),
                 },
-                LookupStep::Nothing => panic!("it is over"),
+                LookupStep::Nothing | LookupStep::Leave(..) => panic!("it is over"),
             }
         }
     };

@@ -2,6 +2,7 @@
 
 mod callouts;
 mod hot;
+mod leave;
 mod listeners;
 mod passing;
 mod peers;
@@ -18,6 +19,7 @@ use crate::{
     },
     request::{
         callout,
+        fan_out::FanOut,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -299,15 +301,22 @@ impl Proxy {
         match next {
             LookupStep::CallOut(callout) => vec![(leader.unwrap(), Happened::CallOut(callout))],
             LookupStep::Nothing => Vec::new(),
-            LookupStep::Finish(mut fan_out) => {
-                let mut all = Vec::new();
-                while let Some((stream, step)) = fan_out.next(&mut self.worker, self.now) {
-                    all.push((stream, happened(step)));
-                }
-                assert!(fan_out.is_over());
+            LookupStep::Leave(fan_out, again) => {
+                let mut all = self.hand_out(*fan_out);
+                all.extend(again.map(|callout| (leader.unwrap(), Happened::CallOut(callout))));
                 all
             }
+            LookupStep::Finish(fan_out) => self.hand_out(*fan_out),
         }
+    }
+
+    fn hand_out(&mut self, mut fan_out: FanOut) -> Vec<(u32, Happened)> {
+        let mut all = Vec::new();
+        while let Some((stream, step)) = fan_out.next(&mut self.worker, self.now) {
+            all.push((stream, happened(step)));
+        }
+        assert!(fan_out.is_over());
+        all
     }
 
     /// Puts a response into the hot cache.

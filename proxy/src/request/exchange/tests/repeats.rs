@@ -6,11 +6,17 @@ const NAMED: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "11111111-
 const NAMED_ANEW: [(&str, &str); 2] = [("accept", "*/*"), ("x-request-id", "22222222-2222")];
 
 impl Proxy {
-    /// Takes a request unread, if it comes again as it was.
+    /// Takes a request unread, if it comes again as it was: once as the Wasm host has it, and once as the native one.
     pub(super) fn repeat(&self, fields: &[Field<'_>]) -> Option<Happened> {
-        let context = Context { state: &self.worker.state, thread: 0, now: self.now };
-        let answer = self.repeats.answer(context, &header_map::encode(fields.iter().copied()), &self.facts())?;
-        Some(happened(Step::Reply(answer.reply())))
+        let context = || Context { state: &self.worker.state, thread: 0, now: self.now };
+        let map = header_map::encode(fields.iter().copied());
+        let [in_wasm, native] = [
+            self.repeats.answer(context(), &map, &self.facts()),
+            self.repeats.answer_fields(context(), fields.iter().copied(), &self.facts()),
+        ]
+        .map(|answer| answer.map(|answer| happened(Step::Reply(answer.reply()))));
+        assert_eq!(in_wasm, native, "both hosts do the same");
+        native
     }
 
     pub(super) fn read(&mut self, fields: &[Field<'_>], has_body: bool) -> Happened {
@@ -57,7 +63,7 @@ fn a_request_that_comes_again_is_answered_unread_whatever_its_name() {
     let proxy = asked("{}", &[]);
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), Some(hot("body")));
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED_ANEW), Some(hot("body")));
-    assert_eq!(proxy.worker.state.counters(0).groups()["g"]["hot"], 3, "each is counted");
+    assert_eq!(proxy.worker.state.counters(0).groups()["g"]["hot"], 5, "each is counted, in both hosts");
 }
 
 #[test]
@@ -152,4 +158,15 @@ fn a_new_snapshot_has_every_request_read() {
     let mut proxy = asked("{}", &[]);
     proxy.worker.install(Snapshot { version: "w".into(), ..snapshot("{}") });
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None);
+}
+
+#[test]
+fn what_another_thread_still_gives_is_not_given_again_after_its_purge() {
+    let proxy = asked("{}", &[]);
+    let context = Context { state: &proxy.worker.state, thread: 0, now: proxy.now };
+    let fields = Proxy::fields("GET", "/x", &NAMED);
+    let given = proxy.repeats.answer_fields(context, fields.iter().copied(), &proxy.facts());
+    proxy.worker.state.hot.clear();
+    assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None);
+    assert!(given.is_some_and(|given| given.reply().body == b"body"), "it is whole to its end");
 }

@@ -1,4 +1,4 @@
-//! Stream: when the first byte of a body arrives whose origin sends the head at once and the rest over 2.5 s.
+//! First byte: when the first byte of a body arrives whose origin sends the head at once and the rest over 2.5 s.
 
 use std::{
     net::SocketAddr,
@@ -28,7 +28,7 @@ const THROUGH_ANOTHER: f64 = 0.010;
 const THROUGH_WASM: f64 = 0.120;
 
 /// Each way to the origin with keys of its own.
-pub(crate) async fn run(report: &Report) {
+pub(super) async fn run(report: &Report) {
     report.step("first byte, an origin that sends its head at once and its body over 2.5 s");
     let origin = SlowOrigin::start().await;
     let coordinators = Coordinators::start(2, &groups(HOST, &origin.url()), &[]).await;
