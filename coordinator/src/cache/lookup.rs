@@ -38,7 +38,7 @@ use meshcache_protocol::{
     groups::Mode,
     wire::{Outcome, Verdict},
 };
-use std::{sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 /// Answers a request. Never fails: an error is a response.
 pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> Response<Body> {
@@ -199,7 +199,8 @@ async fn fetch(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, miss:
         if probes {
             miss::load_in_background(cache, request, fwd);
         }
-        return pass::pass(cache, request, body, PassReason { remember, vary, ..PassReason::new(reason, fwd) }).await;
+        let why = PassReason { remember, vary, ..PassReason::new(reason, fwd) };
+        return pin!(pass::pass(cache, request, body, why)).await;
     }
     miss::join(cache, request, body, route, fwd, since).await
 }
@@ -223,5 +224,5 @@ async fn fetch_alone(
         metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
         return response::only_if_cached(request, &cache.names);
     }
-    pass::pass(cache, request, body, why).await
+    pin!(pass::pass(cache, request, body, why)).await
 }

@@ -34,7 +34,7 @@ use meshcache_protocol::{
     reason::AnyReason,
     wire::{Outcome, Verdict},
 };
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 use tokio::time::timeout;
 
 /// Memory of a pass beside its head: its task and its connection to the origin.
@@ -101,7 +101,7 @@ pub(crate) async fn pass(
 ) -> Response<Body> {
     request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
-    let Some(question) = &request.question else { return stream(cache, target, body, why).await };
+    let Some(question) = &request.question else { return pin!(stream(cache, target, body, why)).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
         // The response to a HEAD may update a stored response. A proxy need not wait here for a slow origin.
         let streamed = Box::pin(stream(cache, target, body, why.clone()));
@@ -185,7 +185,9 @@ pub(crate) async fn stream(cache: &Arc<Cache>, target: PassTarget<'_>, body: Bod
         served.metrics.service_passes.inc();
     }
     let requested = clock::wall();
-    let (mut parts, body) = match origin.send(outgoing, origin.pass_timeout()).await {
+    // Pinned and not moved: such futures are large.
+    let sent = pin!(origin.send(outgoing, origin.pass_timeout())).await;
+    let (mut parts, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(failure) => return response::load_failed(failure, &cache.names),
     };

@@ -6,6 +6,7 @@ use crate::{
         connection_fields::{join_crumbs, strip},
         content::{Content, describes},
         interim::Interim,
+        names,
     },
     settings::Port,
     tls::{Certificate, TlsSession},
@@ -18,7 +19,7 @@ use http::{
 };
 use meshcache_protocol::{
     Field, Group, Reason, Request,
-    request::{FORWARDED_PROTO, RequestError, scheme},
+    request::{RequestError, scheme},
     wire::{BadQuestion, Question, header},
 };
 use smallvec::SmallVec;
@@ -41,7 +42,7 @@ pub(crate) struct RequestHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Authority {
     Target,
-    Field(&'static str),
+    Field(&'static HeaderName),
 }
 
 /// Why a head has no authority.
@@ -88,8 +89,8 @@ impl RequestHead {
             join_crumbs(&mut parts.headers);
         }
         let authority = match port {
-            Port::Peer if parts.headers.contains_key(header::AUTHORITY) && parts.headers.contains_key(header::WIRE) => {
-                Authority::Field(header::AUTHORITY)
+            Port::Peer if parts.headers.contains_key(&names::AUTHORITY) && parts.headers.contains_key(&names::WIRE) => {
+                Authority::Field(&names::AUTHORITY)
             }
             Port::Peer => return Err(BadHead::Call),
             Port::Data => {
@@ -97,7 +98,7 @@ impl RequestHead {
                 match (hosts.next(), hosts.next(), parts.uri.authority()) {
                     (_, Some(_), _) | (None, _, None) => return Err(BadHead::Host),
                     (_, _, Some(_)) => Authority::Target,
-                    (Some(_), None, None) => Authority::Field("host"),
+                    (Some(_), None, None) => Authority::Field(&names::HOST),
                 }
             }
         };
@@ -106,14 +107,14 @@ impl RequestHead {
         // behalf of a client has its scheme decided already.
         let decided = parts
             .headers
-            .get(header::SCHEME)
-            .filter(|_| parts.headers.contains_key(header::WIRE))
+            .get(&names::SCHEME)
+            .filter(|_| parts.headers.contains_key(&names::WIRE))
             .map(HeaderValue::as_bytes);
         let of_connection = if parts.extensions.get::<TlsSession>().is_some() { "https" } else { "http" };
         let own = parts.uri.scheme_str().unwrap_or(of_connection).as_bytes();
         let scheme = match decided {
             Some(decided) => scheme([decided], own),
-            None => scheme(parts.headers.get_all(FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
+            None => scheme(parts.headers.get_all(&names::FORWARDED_PROTO).iter().map(HeaderValue::as_bytes), own),
         };
         Ok(Self { parts, authority, scheme, interim: Interim::current(), content: None, reservation: OnceLock::new() })
     }

@@ -9,5 +9,6 @@ pub mod get;
 pub(crate) mod growing;
 pub(crate) mod head;
 pub(crate) mod interim;
+pub(crate) mod names;
 pub(crate) mod reply;
 pub(crate) mod request_body;

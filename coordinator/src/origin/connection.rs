@@ -33,8 +33,9 @@ use tokio::time::Instant;
 const MAX_HEAD: usize = 64 * 1024;
 /// The most fields of a response: Envoy refuses above 100.
 pub(super) const MAX_FIELDS: usize = 256;
-/// The fields up to which a head is read, so that one above [`MAX_FIELDS`] gets its own reason.
-const MAX_READ_FIELDS: usize = 4 * MAX_FIELDS;
+/// The fields up to which a head is read, so that one above [`MAX_FIELDS`] gets its own reason. hyper allocates a table
+/// of so many for each head.
+const MAX_READ_FIELDS: usize = MAX_FIELDS + 64;
 
 /// A connection for one request.
 pub(super) enum Connection {
@@ -153,7 +154,10 @@ impl Connection {
     pub(super) async fn send(mut self, request: Request<Body>) -> Result<(Response<Incoming>, Self), SendError> {
         let uri = request.uri().clone();
         let sent = match &mut self {
-            Self::Http1(connection) => connection.send(origin_form(request)).await,
+            Self::Http1(connection) => {
+                let request = origin_form(request, &mut connection.host);
+                connection.send(request).await
+            }
             Self::Http2(connection) => {
                 let mut request = request;
                 *request.version_mut() = Version::HTTP_2;
@@ -210,23 +214,24 @@ impl SendError {
     }
 }
 
-/// Converts a request to the form of HTTP/1.1: the path alone as target, the authority in Host.
-fn origin_form(mut request: Request<Body>) -> Request<Body> {
-    let uri = request.uri();
-    if !request.headers().contains_key(HOST)
-        && let Some(authority) = uri.authority()
-    {
-        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        let host = if authority.port_u16().is_some_and(|port| port != default) {
-            authority.as_str()
-        } else {
-            authority.host()
-        };
-        if let Ok(host) = HeaderValue::from_str(host) {
-            request.headers_mut().insert(HOST, host);
+/// Converts a request to the form of HTTP/1.1: the path alone as target, the authority in Host. `host`: what the
+/// connection's first request has there, since all of a pool's are for one authority.
+fn origin_form(mut request: Request<Body>, host: &mut Option<HeaderValue>) -> Request<Body> {
+    if !request.headers().contains_key(HOST) {
+        *host = host.take().or_else(|| host_of(request.uri()));
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, host.clone());
         }
     }
     let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = Uri::from(target);
     request
+}
+
+/// Returns the authority as Host has it.
+fn host_of(uri: &Uri) -> Option<HeaderValue> {
+    let authority = uri.authority()?;
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let has_port = authority.port_u16().is_some_and(|port| port != default);
+    HeaderValue::from_str(if has_port { authority.as_str() } else { authority.host() }).ok()
 }

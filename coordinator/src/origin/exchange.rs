@@ -21,7 +21,7 @@ use crate::{
 };
 use http::{Request, Response, StatusCode, uri::Authority};
 use meshcache_protocol::groups::OriginHost;
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 /// Where a group's responses come from.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl HttpOrigin {
         let exchanged = match client {
             // Boxed: what is rare must not make the futures of all requests large.
             Some(client) => Box::pin(self.exchange_with_token(&client.source(), request, limit)).await,
-            None => self.exchange(request, limit).await,
+            None => pin!(self.exchange(request, limit)).await,
         };
         match exchanged {
             Ok(Answered { response, span }) => {
@@ -116,7 +116,8 @@ impl HttpOrigin {
         limit: Option<Duration>,
     ) -> Result<Answered, OriginError> {
         let mut span = current_trace().client(&mut request);
-        let exchanged = self.exchange_once(request, limit).await;
+        // Pinned and not moved, as below: such futures are large.
+        let exchanged = pin!(self.exchange_once(request, limit)).await;
         if let Some(span) = &mut span {
             match &exchanged {
                 Ok(response) => span.set_status(response.status()),
@@ -133,12 +134,12 @@ impl HttpOrigin {
     ) -> Result<Response<ResponseBody>, OriginError> {
         let (request, sent) = UploadEnd::of(request);
         let on = RequestConnection::new(self.patience);
-        let exchanged = self.pool.send(request, &on);
+        let mut exchanged = pin!(self.pool.send(request, &on));
         let response = match limit {
             None => exchanged.await,
             Some(limit) => tokio::select! {
                 biased;
-                exchanged = exchanged => exchanged,
+                exchanged = &mut exchanged => exchanged,
                 () = sent.then(limit) => {
                     on.retire();
                     Err(OriginError::because(Failure::Timeout, format!("no answer within {limit:?}")))

@@ -5,6 +5,7 @@ use crate::{
         body::Body,
         head::{CONDITIONAL_FIELDS, RequestHead},
         interim::Interim,
+        names,
     },
     origin::exchange::HttpOrigin,
 };
@@ -17,10 +18,7 @@ use meshcache_protocol::{
     Field, forwarding,
     groups::{Group, OriginHost},
     key,
-    request::{
-        FORWARDED_PROTO,
-        normal_form::{is_unambiguous, normalize},
-    },
+    request::normal_form::{is_unambiguous, normalize},
     wire,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -95,9 +93,9 @@ pub(crate) fn outgoing(
         headers.append(name.clone(), value.clone());
     }
     if matches!(*head.method(), Method::GET | Method::HEAD) || head.content().is_some() {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
+        headers.insert(&names::FORWARDED_PROTO, HeaderValue::from_static(head.scheme()));
     }
-    headers.append(HeaderName::from_static("cdn-loop"), forwarder.cdn_loop.clone());
+    headers.append(&names::CDN_LOOP, forwarder.cdn_loop.clone());
     headers.append(VIA, forwarder.via(head.version()).clone());
     if origin.host == OriginHost::Client {
         let host = if is_load {
@@ -157,8 +155,13 @@ pub(crate) fn strip_response_headers(group: &Group, headers: &mut HeaderMap) {
         name.as_str().starts_with(wire::PREFIX)
             && !targets.iter().any(|target| target.eq_ignore_ascii_case(name.as_str()))
     };
-    let is_of_connection =
-        |name: &HeaderName| forwarding::strips_from_response(group, lines(headers), name.as_str().as_bytes());
+    // What this line names is of the connection anyway.
+    let names_others = lines(headers).any(|line| !line.eq_ignore_ascii_case(b"keep-alive"));
+    let is_of_connection = |name: &HeaderName| {
+        let name = name.as_str().as_bytes();
+        forwarding::is_hop_by_hop(name)
+            || (names_others && forwarding::strips_from_response(group, lines(headers), name))
+    };
     let gone: Vec<HeaderName> =
         headers.keys().filter(|name| is_of_connection(name) || is_ours(name)).cloned().collect();
     for name in gone {

@@ -10,7 +10,7 @@ use crate::{
         trust::Certificates,
     },
 };
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
@@ -34,6 +34,8 @@ pub(super) struct Http1Connection {
     signal: OwnSignal,
     tcp: WatchedSocket,
     pub(super) certificates: Certificates,
+    /// The origin as Host has it, once a request was sent.
+    pub(super) host: Option<HeaderValue>,
     /// It takes no request after this.
     pub(super) until: Instant,
 }
@@ -47,7 +49,7 @@ impl Http1Connection {
         until: Instant,
     ) -> Self {
         let (driver, signal) = (Some(Box::new(driver)), OwnSignal::new());
-        Self { sender, driver, signal, tcp, certificates, until }
+        Self { sender, driver, signal, tcp, certificates, host: None, until }
     }
 
     /// Sends a request and waits for the response's head.

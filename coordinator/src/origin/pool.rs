@@ -1,7 +1,7 @@
 //! The connections to one origin: which takes a request, and how long idle ones are kept.
 
 use crate::{
-    http::body::Body,
+    http::{body::Body, names},
     jitter::random,
     origin::{
         connect::Connector,
@@ -13,7 +13,7 @@ use crate::{
         response_body::{Reclaim, ResponseBody},
     },
 };
-use http::{HeaderMap, Method, Request, Response, header::HeaderName};
+use http::{HeaderMap, Method, Request, Response};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -294,7 +294,7 @@ impl CloseIdle for Pool {
 
 /// Returns the server's idle timeout (`Keep-Alive: timeout=5`), less the time that a request takes to arrive.
 fn server_idle_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let field = headers.get(HeaderName::from_static("keep-alive"))?.to_str().ok()?;
+    let field = headers.get(&names::KEEP_ALIVE)?.to_str().ok()?;
     let seconds =
         field.split(',').find_map(|word| word.trim().strip_prefix("timeout=")?.trim_matches('"').parse().ok())?;
     let timeout = Duration::from_secs(seconds);
@@ -332,8 +332,7 @@ mod tests {
             ("timeout=0", Some(0)),
             ("max=9", None),
         ] {
-            let headers =
-                HeaderMap::from_iter([(HeaderName::from_static("keep-alive"), http::HeaderValue::from_static(field))]);
+            let headers = HeaderMap::from_iter([(names::KEEP_ALIVE.clone(), http::HeaderValue::from_static(field))]);
             assert_eq!(server_idle_timeout(&headers), expected.map(Duration::from_millis), "{field}");
         }
     }

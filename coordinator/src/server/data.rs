@@ -5,6 +5,7 @@ use crate::{
     feed::{Feed, Unavailable},
     http::{
         body::Body,
+        names,
         reply::{empty, text, with_field},
         request_body::ControlBodies,
     },
@@ -54,7 +55,7 @@ impl Handler for DataPort {
 
 /// Rejects a head with too many fields. A proxy or a peer passes its client's request on itself.
 pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Response<Body> {
-    if request.headers().contains_key(wire::header::WIRE) {
+    if request.headers().contains_key(&names::WIRE) {
         return response::decline(&PassReason::new(TOO_MANY_FIELDS, ""));
     }
     response::refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_MANY_FIELDS, &cache.names)
@@ -62,8 +63,7 @@ pub(super) fn too_many_fields(cache: &Cache, request: &Request<Incoming>) -> Res
 
 impl DataPort {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let Some(requests) = self.requests.as_ref().filter(|_| !request.headers().contains_key(wire::header::WIRE))
-        else {
+        let Some(requests) = self.requests.as_ref().filter(|_| !request.headers().contains_key(&names::WIRE)) else {
             return lookup::answer(&self.cache, Port::Data, request).await;
         };
         let (began, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());

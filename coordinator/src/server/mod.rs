@@ -37,7 +37,11 @@ pub use ports::Ports;
 #[cfg(feature = "program")]
 pub use status::StatusPort;
 
-use crate::{http::request_body::ConnectionBodies, telemetry::rare::Rare, tls::TlsSession};
+use crate::{
+    http::{names, request_body::ConnectionBodies},
+    telemetry::rare::Rare,
+    tls::TlsSession,
+};
 use connection::CloseReason;
 use connection_io::ConnectionIo;
 use hyper::body::Incoming;
@@ -45,7 +49,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use meshcache_protocol::{Reason, paths, wire};
+use meshcache_protocol::{Reason, paths};
 use prometheus::{IntCounter, IntGauge};
 use std::{
     convert::Infallible,
@@ -67,8 +71,9 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 256;
 /// The fields that proxies and coordinators may add to a client's.
 const MAX_ADDED_FIELDS: usize = 32;
-/// The fields up to which HTTP/1.1 is read, so that the 431 is ours. hyper rejects more without a text.
-const MAX_READ_FIELDS: usize = 2 * MAX_FIELDS;
+/// The fields up to which HTTP/1.1 is read, so that the 431 is ours. hyper rejects more without a text, and allocates a
+/// table of so many for each head.
+const MAX_READ_FIELDS: usize = MAX_FIELDS + 2 * MAX_ADDED_FIELDS;
 /// Requests at once on one HTTP/2 connection: a proxy's herd uses one connection.
 const MAX_STREAMS: u32 = 4096;
 /// Connections that wait in the kernel: a herd connects at once.
@@ -93,7 +98,7 @@ const TOO_MANY_FIELDS: Reason = Reason::HeaderLines;
 fn has_too_many_fields<B>(request: &http::Request<B>) -> bool {
     // HTTP/2 sends Host as `:authority`.
     let host = usize::from(request.version() == http::Version::HTTP_2 && request.uri().authority().is_some());
-    let added = if request.headers().contains_key(wire::header::WIRE) { MAX_ADDED_FIELDS } else { 0 };
+    let added = if request.headers().contains_key(&names::WIRE) { MAX_ADDED_FIELDS } else { 0 };
     request.headers().len() + host > MAX_FIELDS + added
 }
 

@@ -131,8 +131,8 @@ fn admit(subject: &Subject<'_>, request: &Request<'_>) -> Result<(), NotStored> 
     let errors = group.config().freshness.errors;
     let no = |is: bool, why| if is { Err(why) } else { Ok(()) };
     // The content of a POST is the client's own: it is not anonymous.
-    let may_be_post = !group.is_anonymous() && subject.explicit().is_some();
-    let answers_get = request.is_get() || (may_be_post && answers_get(request, response));
+    let may_be_post = || !group.is_anonymous() && subject.explicit().is_some();
+    let answers_get = request.is_get() || (may_be_post() && answers_get(request, response));
     no(!answers_get, NotStored::Method)?;
     no(RequestDirectives::of(group, request).no_store, NotStored::RequestNoStore)?;
     no((response.status == 206 && !is_part(request, response)) || is_event_stream(response), NotStored::Incomplete)?;
