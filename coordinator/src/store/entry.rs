@@ -2,8 +2,9 @@
 
 use crate::store::{
     alloc_size::size_class,
+    apart::Apart,
     block::{self, BlockHead},
-    exact_bytes::{exact_size, size_of_vec},
+    exact_bytes::exact_size,
     head::{ARC, Head, Lines},
     stale_heads::StaleHeads,
 };
@@ -23,7 +24,7 @@ pub(crate) struct Entry {
     /// What it does not share with others. Empty: it is not packed for the store, and has a head of its own.
     block: Bytes,
     /// The body, where it does not stand in the block.
-    apart: Option<Box<Bytes>>,
+    apart: Option<Arc<Apart>>,
     /// When it arrived, by the store's clock.
     pub(crate) arrived: u64,
     /// The purges that were carried out when its load began. They do not match it; later ones may.
@@ -86,13 +87,13 @@ impl Entry {
         kept.append(&mut tags);
         let lines = Arc::new(Lines::new(kept, count));
         let head = Head { status, lines, selecting, stored, key: Arc::default(), charge: None };
-        Self { head: Arc::new(head), block: Bytes::new(), apart: Some(Box::new(body)), arrived, position }
+        Self { head: Arc::new(head), block: Bytes::new(), apart: Some(Apart::new(body)), arrived, position }
     }
 
     pub(super) fn packed(
         head: Arc<Head>,
         block: Bytes,
-        apart: Option<Box<Bytes>>,
+        apart: Option<Arc<Apart>>,
         arrived: u64,
         position: Arc<Position>,
     ) -> Self {
@@ -102,14 +103,14 @@ impl Entry {
     /// Returns the bytes that it takes in memory, all its allocations included, but for what it shares.
     pub(crate) fn bytes(&self) -> u64 {
         let own = if self.block.is_empty() { self.lines.bytes() + self.head.own_bytes() } else { 0 };
-        let apart = self.apart.as_ref().map_or(0, |body| size_of_vec(body.len()) + size_of::<Bytes>() as u64);
+        let apart = self.apart.as_ref().map_or(0, |body| body.bytes());
         size_class(size_of::<Self>() + ARC) + exact_size(self.block.len()) + apart + own
     }
 
     /// Returns a handle to the whole body.
     pub(crate) fn body(&self) -> Bytes {
         match &self.apart {
-            Some(body) => (**body).clone(),
+            Some(body) => body.handle(),
             None => self.block.slice_ref(self.body_bytes()),
         }
     }
@@ -120,6 +121,11 @@ impl Entry {
             Some(body) => body,
             None => BlockHead::body(&self.block).unwrap_or_default(),
         }
+    }
+
+    /// Returns the whole body as the store keeps it beside the block.
+    pub(super) fn packed_body(&self) -> Arc<Apart> {
+        self.apart.as_ref().map_or_else(|| Apart::new(self.body()).packed(), Apart::packed)
     }
 
     /// Returns the header fields that clients see.

@@ -2,12 +2,12 @@
 
 use crate::store::{
     alloc_size::size_class,
+    apart::Apart,
     block::{self, BlockHead, Buffer, KeyTail},
     entry::Entry,
-    exact_bytes::{exact, exact_size, size_of_vec},
+    exact_bytes::{exact, exact_size},
     head::{ARC, Charge, Head, Lines},
 };
-use bytes::Bytes;
 use meshcache_protocol::{Key, freshness::Stored};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -46,12 +46,12 @@ pub(super) fn pack(heads: &Mutex<Heads>, entry: &Entry, key: &Key, used: &Arc<At
     let age = entry.stored.initial_age.saturating_add(entry.age_beside());
     let mut block = BlockHead { age, tail, mask: &mask, values: &values }.write();
     let body = entry.body_bytes();
-    let apart = exact_size(block.len()) + size_of_vec(body.len()) + size_of::<Bytes>() as u64;
+    let apart = exact_size(block.len()) + Apart::packed_size(body.len());
     let is_joined = body.len() <= MAX_JOINED && exact_size(block.len().saturating_add(body.len())) <= apart;
     if is_joined {
         block.extend_from_slice(body);
     }
-    let apart = (!is_joined).then(|| Box::new(entry.body()));
+    let apart = (!is_joined).then(|| entry.packed_body());
     Entry::packed(head, exact(&block), apart, entry.arrived, entry.position.clone())
 }
 

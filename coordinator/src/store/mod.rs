@@ -3,6 +3,7 @@
 //! Pure: `now` is an argument, milliseconds of a clock that never jumps.
 
 mod alloc_size;
+mod apart;
 mod arena;
 mod block;
 mod entry;
