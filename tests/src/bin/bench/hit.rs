@@ -3,6 +3,7 @@
 use meshcache_tests::Coordinator;
 
 use crate::{
+    cores::Placed,
     figure::{Figure, Target, Unit, median},
     mesh::{ask, warm},
     nginx::Nginx,
@@ -65,24 +66,41 @@ pub(crate) async fn run(report: &Report) {
     starts(report, &origin).await;
 }
 
-/// One start of a process was once as good as another, and the next one twice as slow: so a few are measured.
+/// A body that one core wrote and another is to overwrite costs the writer: so the clients are on the server's core, and
+/// then on another one. Where the system may choose, a start has the one or the other.
 async fn starts(report: &Report, origin: &Nginx) {
-    report.step(&format!("coordinator hit, 64 KiB: {STARTS} fresh starts of both sides"));
-    let ask = ask("/64k");
-    let asks = [ask.clone()];
-    let mut ratios = Vec::new();
+    report
+        .step(&format!("coordinator hit, 64 KiB: {STARTS} fresh starts, with clients on the same and on another core"));
+    let asks = [ask("/64k")];
+    let placements = [(true, "the server's core"), (false, "another core")];
+    let mut ratios = placements.map(|_| (Vec::new(), Vec::new()));
     for _ in 0..STARTS {
-        let nginx = Nginx::cache(origin).await;
+        let (nginx, copies) = (Nginx::cache(origin).await, Nginx::copying(origin).await);
         let coordinator = Coordinator::with_threads(1, &["--origin", &origin.url()]).await;
-        warm(coordinator.ports.data, &ask, "a hit", |answer| answer.cache_status().contains("; hit")).await;
-        warm(nginx.addr, &ask, "a hit of nginx", |answer| answer.header("x-cache") == "HIT").await;
-        let sides = [
-            Side::new("coordinator, 1 thread", coordinator.ports.data, &asks, &[&coordinator.process]),
-            Side::new("nginx, 1 worker", nginx.addr, &asks, &[&nginx.process]),
-        ];
-        let [ours, theirs] = take(sides, Effort { rounds: 3, ..report.effort }).await;
-        ratios.push(median(&ours.over(&theirs)));
+        let [ask] = &asks;
+        warm(coordinator.ports.data, ask, "a hit", |answer| answer.cache_status().contains("; hit")).await;
+        for nginx in [&nginx, &copies] {
+            warm(nginx.addr, ask, "a hit of nginx", |answer| answer.header("x-cache") == "HIT").await;
+        }
+        for ((together, _), (to_nginx, to_copies)) in placements.iter().zip(&mut ratios) {
+            let servers = [&coordinator.process, &nginx.process, &copies.process];
+            let Some(_placed) = Placed::new(&servers, *together) else { continue };
+            let sides = [
+                Side::new("coordinator, 1 thread", coordinator.ports.data, &asks, &[&coordinator.process]),
+                Side::new("nginx, 1 worker", nginx.addr, &asks, &[&nginx.process]),
+                Side::new("nginx without sendfile", copies.addr, &asks, &[&copies.process]),
+            ];
+            let [ours, theirs, copied] = take(sides, Effort { rounds: 3, ..report.effort }).await;
+            to_nginx.push(median(&ours.over(&theirs)));
+            to_copies.push(median(&ours.over(&copied)));
+        }
     }
-    let name = format!("coordinator hit 64 KiB / nginx hit, {STARTS} fresh starts");
-    report.add(Figure::new(&name, Unit::Ratio, ratios, Target::Never(1.1)));
+    for ((_, clients), (to_nginx, to_copies)) in placements.into_iter().zip(ratios) {
+        if to_nginx.is_empty() {
+            continue;
+        }
+        let name = format!("coordinator hit 64 KiB / nginx hit, {STARTS} fresh starts, clients on {clients}");
+        report.add(Figure::new(&name, Unit::Ratio, to_nginx, Target::Never(1.1)));
+        report.add(Figure::new("  / nginx hit without sendfile", Unit::Ratio, to_copies, Target::Beside));
+    }
 }

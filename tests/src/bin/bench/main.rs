@@ -12,6 +12,7 @@ use rounds::Effort;
 
 mod built;
 mod change;
+mod cores;
 mod cpu;
 mod feed;
 mod figure;

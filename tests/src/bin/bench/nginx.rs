@@ -50,6 +50,11 @@ impl Nginx {
         Nginx::tuned(origin, "sendfile on;").await
     }
 
+    /// A cache that copies its answers into the socket, as every server does that has them in memory.
+    pub(crate) async fn copying(origin: &Nginx) -> Nginx {
+        Nginx::tuned(origin.addr, "sendfile off; output_buffers 1 128k;").await
+    }
+
     /// An nginx cache tuned for answers of `bytes`: it opens no file twice, and copies what is small.
     pub(crate) async fn at_its_best(origin: &Nginx, bytes: usize) -> Nginx {
         let sendfile = if bytes > 16 << 10 { "on" } else { "off" };
