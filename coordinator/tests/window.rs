@@ -1,6 +1,7 @@
 //! Answers that are too large for the store: how many loads a crowd is, what each client gets, and what is held of them.
 //!
-//! The origin sends as much as the test has allowed, so "while" is causality and no clock.
+//! Long: an origin, crowds, and a test for each way in which readers part. The origin sends as much as the test has
+//! allowed, so "while" is causality and no clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod plane;

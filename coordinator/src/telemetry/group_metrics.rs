@@ -1,4 +1,6 @@
 //! One group's metrics, resolved once, so that counting needs no lookup by label.
+//!
+//! Long: each metric is named where it is registered, where it is a field, and where it is made.
 
 use crate::{
     store::{CacheType, usage::Usage},

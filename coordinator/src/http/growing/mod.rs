@@ -7,6 +7,7 @@ mod room;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 pub(crate) use filling::{Filled, Filling, Overflow, UNREAD};
 pub(crate) use growing_body::{GrowingBody, Resume};

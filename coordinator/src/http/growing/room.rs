@@ -4,6 +4,7 @@
 use crate::http::growing::{
     growing_body::{GrowingBody, wake},
     state::State,
+    wait::{Counts, QUIET, Wait},
 };
 use std::{
     future::poll_fn,
@@ -14,8 +15,6 @@ use tokio::time::{Instant, timeout_at};
 
 /// How long a large body is kept without a reader.
 const READERLESS: Duration = Duration::from_secs(1);
-/// After what time without a move of any reader the rest wait for those who hold them up.
-const QUIET: Duration = Duration::from_millis(100);
 /// How long its beginning is kept for those who are on their way.
 const ON_THEIR_WAY: Duration = Duration::from_millis(100);
 
@@ -26,89 +25,6 @@ pub(crate) enum Patience {
     InAll(Duration),
     /// It is let go when it takes nothing for so long.
     Idle(Duration),
-}
-
-/// What the filler waits for.
-pub(super) struct Wait {
-    /// Readers before this offset hold it up.
-    until: u64,
-    /// How many do.
-    behind: usize,
-    /// How many readers there are, and how many of them have all that came.
-    readers: usize,
-    starving: usize,
-    counts: Counts,
-    began: Instant,
-    /// A reader has moved since then.
-    is_lively: bool,
-    is_over: bool,
-    waker: Option<Waker>,
-}
-
-/// Whether the time of a wait counts against those who hold the others up. Where all are about as slow as each other, or
-/// as this process, nobody does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Counts {
-    /// Nobody waits for more.
-    No,
-    /// Some wait: while no reader at all moves.
-    WhenQuiet,
-    /// At least half of them wait.
-    Always,
-}
-
-impl Counts {
-    fn of(starving: usize, readers: usize) -> Self {
-        match starving {
-            0 => Self::No,
-            _ if starving * 2 < readers => Self::WhenQuiet,
-            _ => Self::Always,
-        }
-    }
-}
-
-impl Wait {
-    fn new(until: u64, behind: usize, (starving, readers): (usize, usize), began: Instant) -> Self {
-        let counts = Counts::of(starving, readers);
-        Self { until, behind, readers, starving, counts, began, is_lively: false, is_over: false, waker: None }
-    }
-
-    fn finish(&mut self) {
-        self.is_over = true;
-        self.waker.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// A reader has come.
-    pub(super) fn note_seat(&mut self, at: u64) {
-        self.readers = self.readers.saturating_add(1);
-        if at < self.until {
-            self.behind = self.behind.saturating_add(1);
-        }
-    }
-
-    /// A reader has moved. Returns for how long the others have waited for it.
-    pub(super) fn note_move(&mut self, from: u64, to: u64) -> Duration {
-        let waited = if from < self.until { self.waited(Instant::now()) } else { Duration::ZERO };
-        self.is_lively = true;
-        if from < self.until && to >= self.until {
-            self.behind = self.behind.saturating_sub(1);
-            if self.behind == 0 {
-                self.finish();
-            }
-            return waited;
-        }
-        Duration::ZERO
-    }
-
-    /// Returns for how long the others have waited.
-    fn waited(&self, now: Instant) -> Duration {
-        let counts = match self.counts {
-            Counts::No => false,
-            Counts::WhenQuiet => !self.is_lively && now - self.began >= QUIET,
-            Counts::Always => true,
-        };
-        if counts { now - self.began } else { Duration::ZERO }
-    }
 }
 
 impl State {

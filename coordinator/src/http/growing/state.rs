@@ -1,6 +1,6 @@
 //! What is there of a growing body, and where its readers are.
 
-use crate::http::{body::Cut, byte_budget::ByteReservation, growing::room::Wait};
+use crate::http::{body::Cut, byte_budget::ByteReservation, growing::wait::Wait};
 use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
