@@ -12,7 +12,7 @@ const MOST_HELD: usize = 64 << 10;
 const MOST_OF_FAILURE: usize = 4096;
 
 /// The number of a callout that is being sent.
-const STARTING: u64 = u64::MAX;
+pub(crate) const STARTING: u64 = u64::MAX;
 
 /// A callout in flight.
 pub(crate) struct Call {

@@ -177,6 +177,8 @@ impl File {
                 FlightAnswer::NotShared(why, _) if why.reason == Reason::Overload => return Err(Failure::Overload),
                 FlightAnswer::NotShared(..) | FlightAnswer::Own(..) => return Err(Failure::BadResponse),
                 FlightAnswer::Full(_) => return Err(Failure::Overload),
+                // Proxies fill no slices.
+                FlightAnswer::Fill { .. } => return Err(Failure::Internal),
             }
         }
     }
