@@ -10,7 +10,7 @@ use meshcache_proxy::{
     driver::{CallResponse, Driver, TICK},
     host::Level,
     http::header_map::HeaderMap,
-    request::{context::Context, repeats::Repeats},
+    request::{context::Context, fill::FillCall, repeats::Repeats},
     state::{hot_state::HotState, listener_config::ListenerConfig, other_hosts::OtherHosts},
 };
 use std::{
@@ -23,6 +23,9 @@ use std::{
 /// The most streams that get their results in one callback. Envoy replies to them one inside the other: with nothing
 /// else in the filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
+
+/// How long an owner may take for a copy, milliseconds.
+const FILL_TIMEOUT: u64 = 30_000;
 
 /// One configuration of the filter.
 pub(crate) struct Root {
@@ -139,6 +142,16 @@ impl Root {
     /// Hands out results and sends what is to be sent. The worker must not be borrowed.
     pub(crate) fn flush(&self) {
         self.flush_in(false);
+    }
+
+    /// Sends the owner the copy of a response. An empty one gives the load to the next.
+    pub(crate) fn fill(&self, call: &FillCall, copy: &[u8]) {
+        let Some(Configured { cluster, .. }) = self.configured() else { return };
+        let headers = call.fields.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        if host::act_for(self.id) {
+            // Where it cannot be sent, the grant ends by time.
+            let _ = host::call(cluster, &headers, copy, FILL_TIMEOUT);
+        }
     }
 
     /// Runs the driver with this root as the owner of callouts. Those of a stream would be lost with the stream.

@@ -2,6 +2,7 @@
 
 use crate::{
     host::{self, Action, Map},
+    memory::HostBytes,
     root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
 };
@@ -12,7 +13,7 @@ use meshcache_protocol::{
 use meshcache_proxy::{
     driver,
     http::{head::RequestHead, header_map::HeaderMap},
-    request::{arrival::Arrival, context::Context},
+    request::{arrival::Arrival, context::Context, fill::FillCall, fill_copy::FillCopy},
     state::snapshot::Snapshot,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
@@ -20,13 +21,15 @@ use std::{cell::OnceCell, rc::Rc};
 
 /// One request.
 pub(crate) struct StreamContext {
-    stream: Stream,
-    root: Rc<Root>,
+    pub(crate) stream: Stream,
+    pub(crate) root: Rc<Root>,
+    /// What grows for the owner, where it fills.
+    pub(crate) filling: Option<(Box<FillCall>, FillCopy)>,
 }
 
 impl StreamContext {
     pub(crate) fn new(id: u32, root: Rc<Root>) -> Self {
-        Self { stream: Stream::new(id), root }
+        Self { stream: Stream::new(id), root, filling: None }
     }
 
     /// Takes the head of the request. Returns `None` if it goes on.
@@ -74,7 +77,7 @@ impl StreamContext {
 
     /// Returns whether there is nothing left to do.
     pub(crate) fn is_done(&self) -> bool {
-        self.stream.ignores_response()
+        self.filling.is_none() && self.stream.ignores_response()
     }
 
     /// Takes the head of the response.
@@ -85,6 +88,7 @@ impl StreamContext {
         }
         let map = OnceCell::new();
         let read_map = || map.get_or_init(|| host::header_map(Map::Response)).as_deref();
+        self.copy_head(&read_map, is_whole);
         let edit = match self.stream.response_alone() {
             Some(edit) => edit,
             None => {
@@ -136,22 +140,26 @@ impl StreamContext {
     }
 
     /// Takes a piece of the response's body.
-    pub(crate) fn response_body(&mut self, piece: &[u8], is_last: bool) {
-        if self.is_hashed()
+    pub(crate) fn response_body(&mut self, piece: HostBytes, is_last: bool) {
+        if self.filling.is_some() {
+            self.copy_body(piece.into_vec(), is_last);
+        } else if self.stream.is_hashed()
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            self.stream.response_body(&mut worker.driver.worker, piece, is_last, host::now());
+            self.stream.response_body(&mut worker.driver.worker, &piece, is_last, host::now());
         }
     }
 
     /// Returns whether the body of the response is to be read.
-    pub(crate) fn is_hashed(&self) -> bool {
-        self.stream.is_hashed()
+    pub(crate) fn reads_body(&self) -> bool {
+        self.filling.is_some() || self.stream.is_hashed()
     }
 
     /// Ends the request, whose client may have left while it waited.
     pub(crate) fn leave(&mut self) {
+        self.take_settled();
+        self.give_back();
         if matches!(self.stream.state, StreamState::Waits)
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()
