@@ -144,13 +144,14 @@ impl Root {
         self.flush_in(false);
     }
 
-    /// Sends the owner the copy of a response. An empty one gives the load to the next.
-    pub(crate) fn fill(&self, call: &FillCall, copy: &[u8]) {
+    /// Sends the owner the copy of the response of this stream, which stays selected. An empty one gives the load back.
+    pub(crate) fn fill(&self, stream: u32, call: &FillCall, copy: &[u8]) {
         let Some(Configured { cluster, .. }) = self.configured() else { return };
         let headers = call.fields.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
         if host::act_for(self.id) {
             // Where it cannot be sent, the grant ends by time.
             let _ = host::call(cluster, &headers, copy, FILL_TIMEOUT);
+            host::act_for(stream);
         }
     }
 

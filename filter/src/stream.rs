@@ -1,8 +1,8 @@
 //! One request's callbacks: they read its head, carry out what the driver decides, and edit its response.
 
 use crate::{
+    filling::Filling,
     host::{self, Action, Map},
-    memory::HostBytes,
     root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
 };
@@ -13,7 +13,7 @@ use meshcache_protocol::{
 use meshcache_proxy::{
     driver,
     http::{head::RequestHead, header_map::HeaderMap},
-    request::{arrival::Arrival, context::Context, fill::FillCall, fill_copy::FillCopy},
+    request::{arrival::Arrival, context::Context},
     state::snapshot::Snapshot,
     stream::{ResponseEdit, Stream, StreamState, Time},
 };
@@ -21,10 +21,10 @@ use std::{cell::OnceCell, rc::Rc};
 
 /// One request.
 pub(crate) struct StreamContext {
-    pub(crate) stream: Stream,
-    pub(crate) root: Rc<Root>,
-    /// What grows for the owner, where it fills.
-    pub(crate) filling: Option<(Box<FillCall>, FillCopy)>,
+    stream: Stream,
+    root: Rc<Root>,
+    /// The copy of its response, where it fills.
+    filling: Option<Filling>,
 }
 
 impl StreamContext {
@@ -88,7 +88,11 @@ impl StreamContext {
         }
         let map = OnceCell::new();
         let read_map = || map.get_or_init(|| host::header_map(Map::Response)).as_deref();
-        self.copy_head(&read_map, is_whole);
+        if let Some(call) = self.stream.take_fill() {
+            let filling = Filling::begin(&self.root, self.stream.id, call, read_map());
+            self.filling =
+                filling.and_then(|it| if is_whole { it.body(&self.root, Vec::new(), true) } else { Some(it) });
+        }
         let edit = match self.stream.response_alone() {
             Some(edit) => edit,
             None => {
@@ -140,9 +144,9 @@ impl StreamContext {
     }
 
     /// Takes a piece of the response's body.
-    pub(crate) fn response_body(&mut self, piece: HostBytes, is_last: bool) {
-        if self.filling.is_some() {
-            self.copy_body(piece.into_vec(), is_last);
+    pub(crate) fn response_body(&mut self, piece: Vec<u8>, is_last: bool) {
+        if let Some(filling) = self.filling.take() {
+            self.filling = filling.body(&self.root, piece, is_last);
         } else if self.stream.is_hashed()
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()
@@ -159,7 +163,11 @@ impl StreamContext {
     /// Ends the request, whose client may have left while it waited.
     pub(crate) fn leave(&mut self) {
         self.take_settled();
-        self.give_back();
+        if let Some(filling) = self.filling.take() {
+            filling.give_back(&self.root);
+        } else if let Some(call) = self.stream.take_fill() {
+            self.root.fill(self.stream.id, &call, &[]);
+        }
         if matches!(self.stream.state, StreamState::Waits)
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()

@@ -35,6 +35,10 @@ fn the_host_hears_of_a_request_that_fills_before_it_goes_on() {
     let granted = b"loading; flight=4; fill=000000000000000000000000000000ab";
     run.call_returns(run.host.calls.len(), &[(b":status", b"204"), (b"meshcache-outcome", granted)], "");
     assert_eq!((run.host.filled, run.host.resumed), (vec![(7, "meshcache".to_owned())], vec![7]));
-    let Some(StreamState::Fills { call, .. }) = run.driver.take_settled(7) else { panic!("it does not fill") };
+    let mut stream = Stream { state: run.driver.take_settled(7).unwrap(), ..Stream::new(7) };
+    let call = stream.take_fill().unwrap();
     assert!(call.fields.contains(&(header::FILL, "000000000000000000000000000000ab".to_owned())), "{call:?}");
+    assert!(stream.take_fill().is_none(), "once");
+    let said = ResponseEdit::Annotate(Some("meshcache; fwd=bypass; detail=fill".to_owned()));
+    assert_eq!(stream.response_alone(), Some(said));
 }
