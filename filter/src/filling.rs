@@ -21,7 +21,7 @@ impl Filling {
             FillCopy::begin(HeaderMap::parse(map)?, &room, host::now())
         });
         if copy.is_none() {
-            root.fill(stream, &call, &[]);
+            root.fill(stream, &call, None);
         }
         Some(Self { stream, call, copy: copy? })
     }
@@ -32,13 +32,12 @@ impl Filling {
         if fits && !is_last {
             return Some(self);
         }
-        let copy = if fits { self.copy.end() } else { Vec::new() };
-        root.fill(self.stream, &self.call, &copy);
+        root.fill(self.stream, &self.call, Some(self.copy).filter(|_| fits));
         None
     }
 
     /// Gives up: the response breaks off, or its client has left.
     pub(crate) fn give_back(self, root: &Root) {
-        root.fill(self.stream, &self.call, &[]);
+        root.fill(self.stream, &self.call, None);
     }
 }

@@ -10,11 +10,12 @@ use meshcache_proxy::{
     driver::{CallResponse, Driver, TICK},
     host::Level,
     http::header_map::HeaderMap,
-    request::{context::Context, fill::FillCall, repeats::Repeats},
+    request::{context::Context, fill::FillCall, fill_copy::FillCopy, repeats::Repeats},
     state::{hot_state::HotState, listener_config::ListenerConfig, other_hosts::OtherHosts},
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -34,6 +35,8 @@ pub(crate) struct Root {
     configured: OnceCell<Configured>,
     /// The current period of ticks.
     period: Cell<u64>,
+    /// The copies that Envoy is sending, each with the room that it takes.
+    sent: RefCell<BTreeMap<u32, FillCopy>>,
 }
 
 /// What a correct configuration brings.
@@ -85,7 +88,7 @@ impl Configured {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, configured: OnceCell::new(), period: Cell::new(TICK) }
+        Self { id, configured: OnceCell::new(), period: Cell::new(TICK), sent: RefCell::default() }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -130,6 +133,9 @@ impl Root {
 
     /// Takes the result of a callout. Without headers there is no response, or a larger one than Envoy buffers.
     pub(crate) fn call_returned(&self, token: u32, has_headers: bool) {
+        if self.sent.borrow_mut().remove(&token).is_some() {
+            return;
+        }
         let map = if has_headers { host::header_map(Map::CallResponse) } else { None };
         let response = map.as_ref().map(|map| CallResponse {
             fields: HeaderMap::parse(map).into_iter().flatten().collect(),
@@ -144,13 +150,15 @@ impl Root {
         self.flush_in(false);
     }
 
-    /// Sends the owner the copy of the response of this stream, which stays selected. An empty one gives the load back.
-    pub(crate) fn fill(&self, stream: u32, call: &FillCall, copy: &[u8]) {
+    /// Sends the owner the copy of the response of this stream, which stays selected. Without one the load is given back.
+    pub(crate) fn fill(&self, stream: u32, call: &FillCall, mut copy: Option<FillCopy>) {
         let Some(Configured { cluster, .. }) = self.configured() else { return };
         let headers = call.fields.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        let body = copy.as_mut().map(FillCopy::end).unwrap_or_default();
         if host::act_for(self.id) {
             // Where it cannot be sent, the grant ends by time.
-            let _ = host::call(cluster, &headers, copy, FILL_TIMEOUT);
+            let token = host::call(cluster, &headers, &body, FILL_TIMEOUT);
+            self.sent.borrow_mut().extend(token.ok().zip(copy));
             host::act_for(stream);
         }
     }

@@ -166,7 +166,7 @@ impl StreamContext {
         if let Some(filling) = self.filling.take() {
             filling.give_back(&self.root);
         } else if let Some(call) = self.stream.take_fill() {
-            self.root.fill(self.stream.id, &call, &[]);
+            self.root.fill(self.stream.id, &call, None);
         }
         if matches!(self.stream.state, StreamState::Waits)
             && let Some(Configured { worker, .. }) = self.root.configured()

@@ -6,7 +6,7 @@ use std::{cell::Cell, rc::Rc};
 
 /// The largest body that is copied, bytes: what an owner stores that has no other `limits.object`.
 const LARGEST: usize = 8 << 20;
-/// How many bytes all copies of a worker take. One more of [`LARGEST`] is there while a copy is sent.
+/// How many bytes all copies of a worker take, with those that are being sent.
 const MOST: usize = 32 << 20;
 /// What a piece takes beside its bytes.
 const PIECE: usize = 32;
@@ -57,8 +57,8 @@ impl FillCopy {
         fits
     }
 
-    /// The body of the call: the response is whole.
-    pub fn end(mut self) -> Vec<u8> {
+    /// Takes the body of the call: the response is whole. What it has of the room it keeps.
+    pub fn end(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.head);
         all.reserve_exact(self.length.saturating_add(END.len()).saturating_add(END.len()));
         if self.length > 0 {
@@ -105,6 +105,8 @@ mod tests {
         assert!([&b"ab"[..], b"", b"cd"].into_iter().all(|piece| copy.piece(piece.to_vec(), 1)));
         assert_eq!(copy.end(), [&head[..], &fill::piece(b"abcd"), &END].concat());
         assert_eq!(begin("0", &room).unwrap().end(), [&begin("0", &room).unwrap().head[..], &END].concat());
+        assert!(room.0.get() >= 4, "it is being sent");
+        drop(copy);
         assert_eq!(room.0.get(), 0, "all room is free again");
     }
 
