@@ -15,7 +15,6 @@ use meshcache_proxy::{
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -36,7 +35,7 @@ pub(crate) struct Root {
     /// The current period of ticks.
     period: Cell<u64>,
     /// The copies that Envoy is sending, each with the room that it takes.
-    sent: RefCell<BTreeMap<u32, FillCopy>>,
+    sent: RefCell<Vec<(u32, FillCopy)>>,
 }
 
 /// What a correct configuration brings.
@@ -133,9 +132,12 @@ impl Root {
 
     /// Takes the result of a callout. Without headers there is no response, or a larger one than Envoy buffers.
     pub(crate) fn call_returned(&self, token: u32, has_headers: bool) {
-        if self.sent.borrow_mut().remove(&token).is_some() {
+        let mut sent = self.sent.borrow_mut();
+        if let Some(at) = sent.iter().position(|(of, _)| *of == token) {
+            sent.swap_remove(at);
             return;
         }
+        drop(sent);
         let map = if has_headers { host::header_map(Map::CallResponse) } else { None };
         let response = map.as_ref().map(|map| CallResponse {
             fields: HeaderMap::parse(map).into_iter().flatten().collect(),
