@@ -129,8 +129,8 @@ extern "C" fn proxy_on_response_headers(context: u32, _: usize, is_whole: u32) -
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_body(context: u32, _: usize, is_last: u32) -> Action {
     with_stream(context, |stream| {
-        if stream.is_hashed() {
-            stream.response_body(&host::buffer(host::Buffer::ResponseBody), is_last != 0);
+        if stream.reads_body() {
+            stream.response_body(host::buffer(host::Buffer::ResponseBody).into_vec(), is_last != 0);
         }
         Action::Continue
     })
@@ -139,7 +139,7 @@ extern "C" fn proxy_on_response_body(context: u32, _: usize, is_last: u32) -> Ac
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_trailers(context: u32, _: usize) -> Action {
     with_stream(context, |stream| {
-        stream.response_body(b"", true);
+        stream.response_body(Vec::new(), true);
         Action::Continue
     })
 }

@@ -21,6 +21,8 @@ mod exports;
 #[cfg(target_family = "wasm")]
 mod facts;
 #[cfg(target_family = "wasm")]
+mod filling;
+#[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
 mod memory;

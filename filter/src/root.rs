@@ -10,7 +10,7 @@ use meshcache_proxy::{
     driver::{CallResponse, Driver, TICK},
     host::Level,
     http::header_map::HeaderMap,
-    request::{context::Context, repeats::Repeats},
+    request::{context::Context, fill::FillCall, fill_copy::FillCopy, repeats::Repeats},
     state::{hot_state::HotState, listener_config::ListenerConfig, other_hosts::OtherHosts},
 };
 use std::{
@@ -24,6 +24,9 @@ use std::{
 /// else in the filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
 
+/// How long an owner may take for a copy, milliseconds.
+const FILL_TIMEOUT: u64 = 30_000;
+
 /// One configuration of the filter.
 pub(crate) struct Root {
     id: u32,
@@ -31,6 +34,8 @@ pub(crate) struct Root {
     configured: OnceCell<Configured>,
     /// The current period of ticks.
     period: Cell<u64>,
+    /// The copies that Envoy is sending, each with the room that it takes.
+    sent: RefCell<Vec<(u32, FillCopy)>>,
 }
 
 /// What a correct configuration brings.
@@ -82,7 +87,7 @@ impl Configured {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, configured: OnceCell::new(), period: Cell::new(TICK) }
+        Self { id, configured: OnceCell::new(), period: Cell::new(TICK), sent: RefCell::default() }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -127,6 +132,12 @@ impl Root {
 
     /// Takes the result of a callout. Without headers there is no response, or a larger one than Envoy buffers.
     pub(crate) fn call_returned(&self, token: u32, has_headers: bool) {
+        let mut sent = self.sent.borrow_mut();
+        if let Some(at) = sent.iter().position(|(of, _)| *of == token) {
+            sent.swap_remove(at);
+            return;
+        }
+        drop(sent);
         let map = if has_headers { host::header_map(Map::CallResponse) } else { None };
         let response = map.as_ref().map(|map| CallResponse {
             fields: HeaderMap::parse(map).into_iter().flatten().collect(),
@@ -139,6 +150,19 @@ impl Root {
     /// Hands out results and sends what is to be sent. The worker must not be borrowed.
     pub(crate) fn flush(&self) {
         self.flush_in(false);
+    }
+
+    /// Sends the owner the copy of the response of this stream, which stays selected. Without one the load is given back.
+    pub(crate) fn fill(&self, stream: u32, call: &FillCall, mut copy: Option<FillCopy>) {
+        let Some(Configured { cluster, .. }) = self.configured() else { return };
+        let headers = call.fields.iter().map(|(name, value)| (*name, value.as_str().into())).collect();
+        let body = copy.as_mut().map(FillCopy::end).unwrap_or_default();
+        if host::act_for(self.id) {
+            // Where it cannot be sent, the grant ends by time.
+            let token = host::call(cluster, &headers, &body, FILL_TIMEOUT);
+            self.sent.borrow_mut().extend(token.ok().zip(copy));
+            host::act_for(stream);
+        }
     }
 
     /// Runs the driver with this root as the owner of callouts. Those of a stream would be lost with the stream.

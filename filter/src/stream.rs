@@ -1,6 +1,7 @@
 //! One request's callbacks: they read its head, carry out what the driver decides, and edit its response.
 
 use crate::{
+    filling::Filling,
     host::{self, Action, Map},
     root::{Configured, Root},
     worker_state::{EnvoyHost, WorkerState},
@@ -22,11 +23,13 @@ use std::{cell::OnceCell, rc::Rc};
 pub(crate) struct StreamContext {
     stream: Stream,
     root: Rc<Root>,
+    /// The copy of its response, where it fills.
+    filling: Option<Filling>,
 }
 
 impl StreamContext {
     pub(crate) fn new(id: u32, root: Rc<Root>) -> Self {
-        Self { stream: Stream::new(id), root }
+        Self { stream: Stream::new(id), root, filling: None }
     }
 
     /// Takes the head of the request. Returns `None` if it goes on.
@@ -74,7 +77,7 @@ impl StreamContext {
 
     /// Returns whether there is nothing left to do.
     pub(crate) fn is_done(&self) -> bool {
-        self.stream.ignores_response()
+        self.filling.is_none() && self.stream.ignores_response()
     }
 
     /// Takes the head of the response.
@@ -85,6 +88,11 @@ impl StreamContext {
         }
         let map = OnceCell::new();
         let read_map = || map.get_or_init(|| host::header_map(Map::Response)).as_deref();
+        if let Some(call) = self.stream.take_fill() {
+            let filling = Filling::begin(&self.root, self.stream.id, call, read_map());
+            self.filling =
+                filling.and_then(|it| if is_whole { it.body(&self.root, Vec::new(), true) } else { Some(it) });
+        }
         let edit = match self.stream.response_alone() {
             Some(edit) => edit,
             None => {
@@ -136,22 +144,30 @@ impl StreamContext {
     }
 
     /// Takes a piece of the response's body.
-    pub(crate) fn response_body(&mut self, piece: &[u8], is_last: bool) {
-        if self.is_hashed()
+    pub(crate) fn response_body(&mut self, piece: Vec<u8>, is_last: bool) {
+        if let Some(filling) = self.filling.take() {
+            self.filling = filling.body(&self.root, piece, is_last);
+        } else if self.stream.is_hashed()
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()
         {
-            self.stream.response_body(&mut worker.driver.worker, piece, is_last, host::now());
+            self.stream.response_body(&mut worker.driver.worker, &piece, is_last, host::now());
         }
     }
 
     /// Returns whether the body of the response is to be read.
-    pub(crate) fn is_hashed(&self) -> bool {
-        self.stream.is_hashed()
+    pub(crate) fn reads_body(&self) -> bool {
+        self.filling.is_some() || self.stream.is_hashed()
     }
 
     /// Ends the request, whose client may have left while it waited.
     pub(crate) fn leave(&mut self) {
+        self.take_settled();
+        if let Some(filling) = self.filling.take() {
+            filling.give_back(&self.root);
+        } else if let Some(call) = self.stream.take_fill() {
+            self.root.fill(self.stream.id, &call, None);
+        }
         if matches!(self.stream.state, StreamState::Waits)
             && let Some(Configured { worker, .. }) = self.root.configured()
             && let Ok(mut worker) = worker.try_borrow_mut()

@@ -10,7 +10,7 @@ use meshcache_proxy::{
     feed::Moment,
     host::{CallError, Carrier, Host, Level},
     http::Headers,
-    request::reply::Reply,
+    request::{fill::FillCall, fill_copy::CopyRoom, reply::Reply},
     state::{counters, hot_state::HotState, shared_data::SharedData},
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
@@ -28,6 +28,8 @@ pub(crate) struct EnvoyState {
     selected: u32,
     /// The paused streams, each with its place for the trap handler.
     paused: BTreeMap<u32, u32>,
+    /// Where the copies of responses grow that requests fill with.
+    pub(crate) copies: CopyRoom,
     counters: Vec<Option<u32>>,
     gauges: [Option<u32>; counters::GAUGES.len()],
 }
@@ -86,6 +88,10 @@ impl Host for EnvoyHost<'_> {
         host::reply(reply)
     }
 
+    fn fills(&mut self, call: &FillCall) {
+        host::add_header(host::Map::Request, "cdn-loop", call.installation.as_bytes());
+    }
+
     fn resume(&mut self) {
         if self.state.selected != self.state.current {
             host::resume();
@@ -123,7 +129,7 @@ pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> (Rc<RefCell<Worke
         let proxy = host::text_property("xds\0node\0id").unwrap_or_default();
         // No root has those any longer, and nothing would tick them.
         workers.retain(|(_, worker, _)| Rc::strong_count(worker) > 1);
-        let driver = Driver::new(host::nanoseconds(), &proxy, cluster, hot_bytes);
+        let driver = Driver::new(host::nanoseconds(), &proxy, cluster, hot_bytes).filling();
         let state = driver.worker.state.clone();
         let worker = Rc::new(RefCell::new(WorkerState {
             driver,
@@ -131,6 +137,7 @@ pub(crate) fn worker_state(cluster: &str, hot_bytes: usize) -> (Rc<RefCell<Worke
                 current: 0,
                 selected: 0,
                 paused: BTreeMap::new(),
+                copies: CopyRoom::default(),
                 counters: counters::metric_names().map(|name| host::metric(Kind::Counter, &name)).collect(),
                 gauges: counters::GAUGES.map(|name| host::metric(Kind::Gauge, name)),
             },

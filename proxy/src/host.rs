@@ -2,7 +2,7 @@
 
 use crate::{
     http::Headers,
-    request::reply::Reply,
+    request::{fill::FillCall, reply::Reply},
     state::{counters::GroupCounts, shared_data::SharedData},
 };
 
@@ -22,6 +22,8 @@ pub trait Host {
     fn select(&mut self, stream: u32) -> bool;
     /// Replies to the selected stream. Returns whether that succeeded.
     fn reply(&mut self, reply: &Reply<'_>) -> bool;
+    /// Notes that the selected stream fills. It is resumed right after.
+    fn fills(&mut self, _: &FillCall) {}
     /// Lets the selected stream, which waited, go on. It takes its new state from `Driver::take_settled`.
     fn resume(&mut self);
     /// The data that the workers of this proxy share.

@@ -101,6 +101,20 @@ impl Stream {
         self.unsafe_request.is_some()
     }
 
+    /// Takes the call of a request that fills. From then on it is one that passes.
+    pub fn take_fill(&mut self) -> Option<Box<FillCall>> {
+        match std::mem::take(&mut self.state) {
+            StreamState::Fills { cache_status, call } => {
+                self.state = StreamState::Passes { cache_status, fallback: None };
+                Some(call)
+            }
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
     /// Takes the head of the response where that needs no worker: of a request that passes, or that got a reply. Returns
     /// `None` where [`Stream::response_head`] has to.
     pub fn response_alone(&mut self) -> Option<ResponseEdit> {

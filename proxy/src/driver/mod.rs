@@ -177,6 +177,9 @@ impl Driver {
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));
+            if let StreamState::Fills { call, .. } = &state {
+                host.fills(call);
+            }
             self.settled.insert(stream, if was_refused { StreamState::refused() } else { state });
             if reply.is_none() || was_refused {
                 host.resume();

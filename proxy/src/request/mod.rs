@@ -7,6 +7,7 @@ pub mod context;
 pub mod exchange;
 pub mod fan_out;
 pub mod fill;
+pub mod fill_copy;
 pub mod hot_reply;
 pub mod invalidation;
 pub mod observe;

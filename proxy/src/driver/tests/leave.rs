@@ -25,3 +25,20 @@ fn it_passes_before_all_who_have_a_response_that_is_still_to_be_given() {
     assert!(run.host.calls[long + 1][header::WIRE].contains("flight=4"));
     assert!(run.driver.take_settled(1001).is_none());
 }
+
+#[test]
+fn the_host_hears_of_a_request_that_fills_before_it_goes_on() {
+    let mut run = Run::with_snapshot();
+    run.driver.worker.fills = true;
+    run.request(7, "GET", "/x");
+    run.flush();
+    let granted = b"loading; flight=4; fill=000000000000000000000000000000ab";
+    run.call_returns(run.host.calls.len(), &[(b":status", b"204"), (b"meshcache-outcome", granted)], "");
+    assert_eq!((run.host.filled, run.host.resumed), (vec![(7, "meshcache".to_owned())], vec![7]));
+    let mut stream = Stream { state: run.driver.take_settled(7).unwrap(), ..Stream::new(7) };
+    let call = stream.take_fill().unwrap();
+    assert!(call.fields.contains(&(header::FILL, "000000000000000000000000000000ab".to_owned())), "{call:?}");
+    assert!(stream.take_fill().is_none(), "once");
+    let said = ResponseEdit::Annotate(Some("meshcache; fwd=bypass; detail=fill".to_owned()));
+    assert_eq!(stream.response_alone(), Some(said));
+}

@@ -12,6 +12,7 @@ use crate::{
     },
     request::{
         arrival::{Arrival, Facts},
+        fill::FillCall,
         reply::Reply,
     },
     state::{
@@ -37,6 +38,8 @@ struct FakeHost {
     gone: Vec<u32>,
     selected: u32,
     resumed: Vec<u32>,
+    /// Those of them that fill, each with the field that its request gets.
+    filled: Vec<(u32, String)>,
     /// Stream, status and body.
     replies: Vec<(u32, u16, String)>,
     shared: InProcessData,
@@ -61,6 +64,11 @@ impl Host for FakeHost {
     fn reply(&mut self, reply: &Reply<'_>) -> bool {
         self.replies.push((self.selected, reply.status, String::from_utf8_lossy(reply.body).into_owned()));
         true
+    }
+
+    fn fills(&mut self, call: &FillCall) {
+        assert!(!self.resumed.contains(&self.selected), "its request has not gone on yet");
+        self.filled.push((self.selected, call.installation.clone()));
     }
 
     fn resume(&mut self) {
