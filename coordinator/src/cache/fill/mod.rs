@@ -16,6 +16,7 @@ pub(crate) use offer::OpenOffer;
 use crate::{
     cache::{
         flight::JoinCondition,
+        flight_key,
         groups::ServedGroup,
         load_job::LoadJob,
         load_limit::LoadPermit,
@@ -39,7 +40,6 @@ use meshcache_protocol::{
 };
 use offer::Taken;
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
 
 /// How long a load is offered before all who wait pass: one that may take it may be on its way back after `loading`.
 const OFFERED: Duration = Duration::from_millis(250);
@@ -55,7 +55,7 @@ enum FillOutcome {
     NotKept,
     /// The proxy gave up or died before the head was here.
     Lost,
-    /// No head came in time.
+    /// No call or no head came in time.
     Silent,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn filler(cache: &Cache, request: &CacheRequest<'_>, route: Option<&P
 pub(crate) fn refreshes(cache: &Cache, request: &CacheRequest<'_>) -> bool {
     filler(cache, request, None).is_some()
         && freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
-        && !cache.loads.is_in_flight(&request.key)
+        && !cache.loads.is_in_flight(&flight_key::of(cache, request))
 }
 
 /// Waits for a flight, or takes its load as soon as that is free. `flight`: its number.
@@ -129,12 +129,10 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, permit: LoadPer
     let Some(offer) = &job.offer else { return no_filler().into() };
     for _ in 0..MOST_GRANTS {
         let Some(mut taken) = offer.make(OFFERED).await else { break };
-        let lost = match timeout(limit, taken.granted.response()).await {
-            Ok(Some(filled)) => return land(cache, job, permit, taken, filled).await,
-            Ok(None) => FillOutcome::Lost,
-            Err(_) => FillOutcome::Silent,
-        };
-        served.metrics.count_fill(lost.label());
+        match taken.granted.response(limit).await {
+            Ok(filled) => return land(cache, job, permit, taken, filled).await,
+            Err(lost) => served.metrics.count_fill(lost.label()),
+        }
     }
     no_filler().into()
 }

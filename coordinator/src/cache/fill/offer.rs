@@ -40,7 +40,11 @@ impl Offer {
     pub(super) async fn take(&self, cache: &Cache, request: &CacheRequest<'_>, identity: &str) -> Option<GrantId> {
         self.free.acquire().await.ok()?.forget();
         // From here to the end nothing waits: a permit that is taken reaches the flight.
-        let granted = cache.fills.grant(request.served, identity.to_owned());
+        let granted = cache.fills.grant(
+            request.served,
+            identity.to_owned(),
+            request.question.as_ref().is_some_and(|question| question.streams),
+        );
         let grant = granted.as_ref().map(|granted| granted.id);
         if let Some(granted) = granted {
             *self.taken.lock() = Some(Taken {
