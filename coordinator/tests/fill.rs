@@ -375,6 +375,19 @@ async fn a_body_that_is_not_as_long_as_its_head_says_is_cut_and_kept_nowhere() {
 }
 
 #[tokio::test]
+async fn a_response_that_has_no_body_is_kept_without_one() {
+    for (body, status) in [(&b"body"[..], 409), (b"", 204)] {
+        let owner = Owner::new(json!({})).await;
+        let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
+        filler.head(204, &[FRESH]);
+        if !body.is_empty() {
+            filler.piece(body);
+        }
+        assert_eq!(filler.end().await.status, status, "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_whose_end_is_not_said_is_no_whole_one() {
     let owner = Owner::new(json!({})).await;
     let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);

@@ -164,5 +164,5 @@ fn response_head(served: &ServedGroup, head: &[u8]) -> Option<(http::response::P
     };
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     strip_response_headers(&served.group, headers);
-    Some((response.into_parts().0, length.filter(|_| has_body)))
+    Some((response.into_parts().0, if has_body { length } else { Some(0) }))
 }
