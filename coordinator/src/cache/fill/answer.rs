@@ -3,9 +3,9 @@
 use crate::{
     cache::{
         fill::{
-            FillOutcome,
             body::FilledBody,
             grants::{Filled, Unusable},
+            outcome::FillOutcome,
         },
         groups::ServedGroup,
         request::Caller,
@@ -97,7 +97,7 @@ async fn take(served: &ServedGroup, mut fill: oneshot::Sender<Filled>, mut body:
     let (end, ended) = oneshot::channel();
     let body = Body::stream(FilledBody::new(first, body, left, end));
     fill.send(Filled { head, body }).map_err(|_| Refused::because(StatusCode::GONE, "the grant is over"))?;
-    let mut taken = Taken { served, outcome: FillOutcome::NotKept };
+    let mut taken = Counted { served, outcome: FillOutcome::NotKept };
     if ended.await.is_ok() {
         taken.outcome = FillOutcome::Filled;
     }
@@ -105,12 +105,12 @@ async fn take(served: &ServedGroup, mut fill: oneshot::Sender<Filled>, mut body:
 }
 
 /// A response whose head was taken. Dropped, it is counted: its proxy may die at any time.
-struct Taken<'s> {
+struct Counted<'s> {
     served: &'s ServedGroup,
     outcome: FillOutcome,
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.served.metrics.count_fill(self.outcome.label());
     }

@@ -1,11 +1,7 @@
-//! The loads that are offered, and those that are granted.
+//! The loads that are granted.
 
 use crate::{
-    cache::{
-        fill::{FillOutcome, offer::Offer},
-        groups::ServedGroup,
-        request::Caller,
-    },
+    cache::{fill::outcome::FillOutcome, groups::ServedGroup, request::Caller},
     clock,
     http::body::Body,
 };
@@ -19,16 +15,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// All offers, by the numbers of their flights, and all grants.
+/// All grants.
 #[derive(Default)]
 pub(crate) struct Fills {
-    pub(super) offers: Mutex<HashMap<u64, Arc<Offer>>>,
     grants: Mutex<HashMap<GrantId, Grant>>,
 }
 
 /// How long a proxy that copies a response as it comes may take to begin: it does so before its request goes on, so its
 /// client has left, or it has died.
-const BEGINS: Duration = Duration::from_secs(1);
+const BEGINS: Duration = Duration::from_secs(2);
 
 /// A grant that nobody has come back with.
 struct Grant {

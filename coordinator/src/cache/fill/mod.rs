@@ -8,10 +8,11 @@ mod answer;
 mod body;
 mod grants;
 mod offer;
+mod outcome;
 
 pub(crate) use answer::answer;
 pub(crate) use grants::Fills;
-pub(crate) use offer::OpenOffer;
+pub(crate) use offer::{Offers, OpenOffer};
 
 use crate::{
     cache::{
@@ -45,30 +46,6 @@ use std::{sync::Arc, time::Duration};
 const OFFERED: Duration = Duration::from_millis(250);
 /// The most proxies that are granted one load, one after another.
 const MOST_GRANTS: usize = 3;
-
-/// The outcome of a grant, and its metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FillOutcome {
-    /// A response came whole.
-    Filled,
-    /// Its head came, and the rest was not kept: it may not be shared, or it broke off.
-    NotKept,
-    /// The proxy gave up or died before the head was here.
-    Lost,
-    /// No call or no head came in time.
-    Silent,
-}
-
-impl FillOutcome {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Filled => "filled",
-            Self::NotKept => "not-kept",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-        }
-    }
-}
 
 /// Whether proxies load what a group has not stored.
 pub(crate) fn is_by_proxies(served: &ServedGroup) -> bool {
@@ -110,9 +87,18 @@ pub(crate) async fn wait_or_take<T>(
     identity: &str,
 ) -> Result<T, GrantId> {
     let take = async {
-        let offer = cache.fills.offers.lock().get(&flight).cloned();
-        match offer {
-            Some(offer) => offer.take(cache, request, identity).await,
+        let granted = || {
+            let streams = request.question.as_ref().is_some_and(|question| question.streams);
+            let granted = cache.fills.grant(request.served, identity.to_owned(), streams)?;
+            Some(Taken {
+                head: request.head.clone(),
+                verified: request.verified(),
+                guard: cache.store.begin(request.key.clone(), cache.consistency.position()),
+                granted,
+            })
+        };
+        match cache.offers.of_flight(flight) {
+            Some(offer) => offer.take(granted).await,
             None => None,
         }
     };
