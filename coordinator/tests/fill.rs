@@ -35,6 +35,8 @@ const OTHER: &str = "URI=spiffe://d/ns/shop/sa/other";
 struct Owner {
     running: Running,
     digest: String,
+    config: Value,
+    path: String,
     _folder: tempfile::TempDir,
 }
 
@@ -45,9 +47,16 @@ impl Owner {
         all.as_object_mut().unwrap().extend(group.as_object().unwrap().clone());
         let config = json!({"version": 1, "groups": [all]});
         let (folder, path) = file(&config.to_string());
-        let groups = Groups::new(serde_json::from_value(config).unwrap()).unwrap();
+        let groups = Groups::new(serde_json::from_value(config.clone()).unwrap()).unwrap();
         let running = Running::start(&["--config", &path, "--identity", "xfcc"]).await;
-        Self { running, digest: groups.named("g").unwrap().digest().to_owned(), _folder: folder }
+        Self { running, digest: groups.named("g").unwrap().digest().to_owned(), config, path, _folder: folder }
+    }
+
+    /// Reloads the group: `other` may fill, and nobody else.
+    async fn lets_other_fill(&mut self) {
+        self.config["groups"][0]["fillers"] = json!(["spiffe://d/ns/shop/sa/other"]);
+        std::fs::write(&self.path, self.config.to_string()).unwrap();
+        until("it may fill", async || self.asks(OTHER, "/probe", "fills", &[]).await.verdict().fill.is_some()).await;
     }
 
     fn data(&self) -> SocketAddr {
@@ -306,6 +315,7 @@ async fn a_proxy_that_dies_cuts_those_who_have_its_head_and_the_next_one_is_gran
     });
     filler.dies().await;
     assert_eq!(client.rest().await, None, "it must not take half for the whole");
+    owner.has_counted("meshcache_fills_total{group=\"g\",outcome=\"not-kept\"} 1").await;
     assert!(matches!(whole.await.unwrap().outcome, Outcome::Pass | Outcome::Loading), "it asks the service itself");
     let next = owner.is_granted("/a").await;
     assert_eq!(owner.fills(&next, &[FRESH], b"all of it").await.status, 204);
@@ -322,6 +332,24 @@ async fn a_proxy_that_says_nothing_loses_its_grant_to_one_that_waits() {
     assert_eq!(owner.fills(&waits, &[FRESH], b"in time").await.status, 204);
     assert_eq!(owner.client("/a").await.rest().await.unwrap(), "in time");
     owner.has_counted("meshcache_fills_total{group=\"g\",outcome=\"silent\"} 1").await;
+}
+
+#[tokio::test]
+async fn a_grant_whose_proxy_does_not_begin_is_the_next_ones_soon() {
+    let owner = Owner::new(json!({"origin": {"timeout": "1h"}, "patience": "1h"})).await;
+    let silent = owner.is_granted("/a").await;
+    let next = owner.asks_to_fill("/a").await.verdict().fill.expect("a grant").to_string();
+    assert_eq!(owner.fills(&silent, &[FRESH], b"late").await.status, 410);
+    assert_eq!(owner.fills(&next, &[FRESH], b"in time").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_proxy_that_may_not_fill_any_more_has_no_grant() {
+    let mut owner = Owner::new(json!({})).await;
+    let grant = owner.is_granted("/a").await;
+    owner.lets_other_fill().await;
+    assert_eq!(owner.fills(&grant, &[FRESH], b"late").await.status, 403);
+    assert_eq!(owner.asks_to_fill("/b").await.verdict().fill, None);
 }
 
 #[tokio::test]
@@ -347,6 +375,19 @@ async fn a_body_that_is_not_as_long_as_its_head_says_is_cut_and_kept_nowhere() {
 }
 
 #[tokio::test]
+async fn a_response_that_has_no_body_is_kept_without_one() {
+    for (body, status) in [(&b"body"[..], 409), (b"", 204)] {
+        let owner = Owner::new(json!({})).await;
+        let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
+        filler.head(204, &[FRESH]);
+        if !body.is_empty() {
+            filler.piece(body);
+        }
+        assert_eq!(filler.end().await.status, status, "{body:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_whose_end_is_not_said_is_no_whole_one() {
     let owner = Owner::new(json!({})).await;
     let mut filler = owner.fill(WEB, &owner.is_granted("/a").await);
@@ -359,9 +400,15 @@ async fn a_body_whose_end_is_not_said_is_no_whole_one() {
 #[tokio::test]
 async fn what_is_no_head_is_refused_and_the_grant_is_over() {
     let owner = Owner::new(json!({})).await;
-    for (sent, status) in
-        [(&b"\0\0\0\x03two"[..], 400), (b"\xff\xff\xff\xff", 413), (b"\0\0", 400), (b"", 400), (b"\0\0\0\x03101", 400)]
-    {
+    for (sent, status) in [
+        (&b"\0\0\0\x03two"[..], 400),
+        (b"\xff\xff\xff\xff", 413),
+        (b"\0\0", 400),
+        (b"", 400),
+        (b"\0\0\0\x03101", 400),
+        (b"\0\0\0\x15200\ncontent-length:+5", 400),
+        (b"\0\0\0\x25200\ncontent-length:5\ncontent-length:6", 400),
+    ] {
         let grant = owner.is_granted("/a").await;
         let mut filler = owner.fill(WEB, &grant);
         filler.say(sent);
@@ -426,6 +473,19 @@ async fn what_is_stale_is_given_to_all_but_the_one_that_fills_anew() {
     assert_eq!(owner.client("/a").await.rest().await.unwrap(), "old");
     assert_eq!(owner.fills(&next, &[FRESH], b"new").await.status, 204);
     assert_eq!(owner.client("/a").await.rest().await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn what_is_stale_and_varies_is_given_to_all_but_the_one_that_fills_anew() {
+    let owner = Owner::new(json!({"freshness": {"staleWhileRevalidate": "1h"}})).await;
+    let ask = async || owner.asks(WEB, "/a", "fills", &[("accept-language", "en")]).await;
+    let first = ask().await.verdict().fill.expect("a grant").to_string();
+    let varies = ("vary", "accept-language");
+    owner.fills(&first, &[("cache-control", "max-age=60"), ("age", "60"), varies], b"old").await;
+    let next = ask().await.verdict().fill.expect("a grant").to_string();
+    assert_eq!(ask().await.verdict().outcome, Outcome::Stale);
+    assert_eq!(owner.fills(&next, &[FRESH, varies], b"new").await.status, 204);
+    assert_eq!(ask().await.rest().await.unwrap(), "new");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@
 {{- range .Values.groups }}
 {{- if has .name $seen }}{{ fail (printf "groups: two are named `%s`" .name) }}{{ end }}
 {{- $seen = append $seen .name }}
+{{- if and .fillers (eq (include "meshcache.identity" $) "none") }}{{ fail (printf "groups: `fillers` of group `%s` are told by their mTLS identity: set identity: xfcc, behind a sidecar that sets x-forwarded-client-cert" .name) }}{{ end }}
 {{- if and .callers (not (has "*" .callers)) (eq (include "meshcache.identity" $) "none") }}{{ fail (printf "groups: `callers` of group `%s` are told apart by their mTLS identity: set identity: xfcc, behind a sidecar that sets x-forwarded-client-cert" .name) }}{{ end }}
 {{- end }}
 {{- if and .Values.existingConfigMap (or .Values.groups .Values.debuggers) }}{{ fail "groups: existingConfigMap is used instead of `groups` and `debuggers`; write only one of them" }}{{ end }}

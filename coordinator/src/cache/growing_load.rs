@@ -17,7 +17,7 @@ use crate::{
         body::Cut,
         growing::{Filled, GrowingBody, Overflow, Patience},
     },
-    origin::{Failure, IdleTimeoutBody},
+    origin::{Failure, IdleTimeoutBody, Origin},
     store::{Entry, PurgeGuard},
 };
 use bytes::Bytes;
@@ -116,7 +116,12 @@ impl Load {
         (head, vary): (&response::Parts, Vary),
         why: NotSharedReason,
     ) -> LoadOutcome {
-        tokio::spawn(rest.stream(None, Patience::Idle(self.job.served.origin.timeout())));
+        let patience = match &self.job.served.origin {
+            // What is not taken of a copy, its proxy has to keep.
+            Origin::Proxies { .. } => large::PATIENCE,
+            origin => Patience::Idle(origin.timeout()),
+        };
+        tokio::spawn(rest.stream(None, patience));
         self.judge(|target| mark_not_shared(cache, target, vary, why, head))
     }
 

@@ -38,8 +38,12 @@ impl StreamContext {
         }
         match self.filter.fields(Map::Response).and_then(|fields| fill::head(fields.iter())) {
             Some(head) => self.send_copy(&head),
-            // The owner takes what breaks off for no response, and gives the load to the next.
-            None => drop(self.filling.take()),
+            // The owner takes what ends here for no response, and gives the load to the next.
+            None => {
+                if let Some(id) = self.filling.take() {
+                    self.filter.send_call_data(id.get(), b"", true);
+                }
+            }
         }
         is_whole && self.fill_end()
     }

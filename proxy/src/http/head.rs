@@ -16,9 +16,22 @@ pub struct RequestHead<'a> {
     authority: &'a [u8],
     target: &'a [u8],
     fields: SmallVec<[Field<'a>; 32]>,
+    /// The fields are all that the request has.
+    is_whole: bool,
     /// The meshcache-* headers of the request.
     pub control: ControlHeaders,
 }
+
+/// What Envoys themselves add to requests, after `x-envoy-`. It changes no response of a service.
+const OF_ENVOY: [&[u8]; 7] = [
+    b"attempt-count",
+    b"decorator-operation",
+    b"expected-rq-timeout-ms",
+    b"external-address",
+    b"internal",
+    b"peer-metadata",
+    b"peer-metadata-id",
+];
 
 /// The meshcache-* headers of a request. They are not among its fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +58,7 @@ impl<'a> RequestHead<'a> {
             authority: b"",
             target: b"",
             fields: SmallVec::new(),
+            is_whole: true,
             control: ControlHeaders::default(),
         };
         let mut own: &[u8] = b"";
@@ -72,7 +86,9 @@ impl<'a> RequestHead<'a> {
         let lines: SmallVec<[&[u8]; 2]> =
             self.fields.iter().filter(|(name, _)| *name == b"connection").map(|(_, value)| *value).collect();
         if !lines.is_empty() {
+            let all = self.fields.len();
             self.fields.retain(|(name, _)| !strips_from_request(lines.iter().copied(), name));
+            self.is_whole = self.fields.len() == all;
         }
     }
 
@@ -123,7 +139,19 @@ impl<'a> RequestHead<'a> {
 
     /// Returns the head as a group looks it up: without the fields that the group drops.
     pub fn edited<'g>(&'g self, group: &'g Group) -> RequestHead<'g> {
-        RequestHead { fields: group.edited(&self.fields).collect(), ..*self }
+        let fields: SmallVec<[Field<'g>; 32]> = group.edited(&self.fields).collect();
+        RequestHead {
+            is_whole: self.is_whole && fields.iter().copied().eq(self.fields.iter().copied()),
+            fields,
+            ..*self
+        }
+    }
+
+    /// Whether it goes to the service as a load would send it: nothing was left out that a proxy sends all the same, and
+    /// nothing steers the proxy's answer that a coordinator is not told.
+    pub fn goes_as_load(&self) -> bool {
+        let steers = |name: &[u8]| name.strip_prefix(b"x-envoy-").is_some_and(|rest| !OF_ENVOY.contains(&rest));
+        self.is_whole && !self.fields.iter().any(|(name, _)| steers(name))
     }
 
     /// Copies the head into a header map, for a request that waits. [`RequestHead::read`] reads the same request from

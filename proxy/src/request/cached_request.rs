@@ -202,6 +202,7 @@ impl CachedRequest<'_> {
             shared,
             verified,
             to_head: self.request.is_head(),
+            goes_as_load: arrival.head.goes_as_load(),
             namespace: self.listener.namespace().map(str::to_owned),
             map: arrival.head.encode(),
             leader: arrival.stream,

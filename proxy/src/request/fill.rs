@@ -1,6 +1,9 @@
 //! Fills: a request that the owner granted a load passes to the service, and the owner gets a copy of the response.
 
-use crate::{http::head::RequestHead, state::lookup::PeerLookup};
+use crate::{
+    http::head::RequestHead,
+    state::{lookup::PeerLookup, peers::ChosenPeer},
+};
 use meshcache_protocol::{
     Field, paths,
     wire::{FilledHead, GrantId, PREFIX, Question, header, piece_head},
@@ -21,8 +24,8 @@ pub struct FillCall {
 pub const END: [u8; 4] = [0; 4];
 
 impl FillCall {
-    /// The call for the leader of a lookup.
-    pub(crate) fn of(lookup: &PeerLookup, grant: GrantId, installation: String) -> Option<Self> {
+    /// The call for the leader of a lookup, to the peer that granted it the load.
+    pub(crate) fn of(lookup: &PeerLookup, peer: &ChosenPeer, grant: GrantId, installation: String) -> Option<Self> {
         let request = &lookup.request;
         let head = RequestHead::read(&request.map)?;
         let (_, authority) = head.pseudo().into_iter().find(|(name, _)| *name == ":authority")?;
@@ -38,7 +41,7 @@ impl FillCall {
             (":path", paths::FILL.to_owned()),
             (header::WIRE, question.to_string()),
             (header::FILL, grant.to_string()),
-            (header::PEER, lookup.peer.address.clone()),
+            (header::PEER, peer.address.clone()),
         ];
         Some(Self { fields, installation })
     }

@@ -231,7 +231,7 @@ impl Lookups<'_> {
             return self.pass(id, Reason::TooSlow, None);
         }
         let passing = match verdict.fill {
-            Some(grant) => self.pass_to_fill(id, grant),
+            Some(grant) => self.pass_to_fill(id, peer, grant),
             None if verdict.leave => self.pass_by_leave(id),
             None => None,
         };
@@ -257,11 +257,11 @@ impl Lookups<'_> {
 
     /// Lets the lookup's own request pass and fill, if it still waits. Asked again for the others, the lookup is no longer
     /// one that can fill: it is not their request.
-    fn pass_to_fill(&mut self, id: u32, grant: GrantId) -> Option<FanOut> {
+    fn pass_to_fill(&mut self, id: u32, peer: &ChosenPeer, grant: GrantId) -> Option<FanOut> {
         let installation = self.installation();
         let lookup = self.worker.lookups.get_mut(id).filter(|lookup| lookup.fills)?;
         lookup.fills = false;
-        let call = FillCall::of(lookup, grant, installation.clone())?;
+        let call = FillCall::of(lookup, peer, grant, installation.clone())?;
         let first = self.worker.lookups.take_own(id)?;
         let lookup = self.worker.lookups.get(id)?;
         let of_it = lookup.repeat(first.0, Vec::new(), first.1.arrived, self.worker.lookup_start(self.now));

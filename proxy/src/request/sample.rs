@@ -61,6 +61,7 @@ impl Sample<'_> {
             shared: false,
             verified,
             to_head: false,
+            goes_as_load: false,
             namespace: listener.namespace().map(str::to_owned),
             map: arrival.head.encode(),
             leader: arrival.stream,

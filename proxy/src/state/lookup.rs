@@ -31,6 +31,8 @@ pub struct LookupRequest {
     pub verified: bool,
     /// Whether the method is HEAD.
     pub to_head: bool,
+    /// Whether it goes to the service as a load would send it. What it brings otherwise is for its client alone.
+    pub goes_as_load: bool,
     /// The proxy's namespace.
     pub namespace: Option<String>,
     /// The request's header map.
@@ -98,7 +100,7 @@ impl PeerLookup {
         Self {
             // Whoever takes a response piece by piece has the first byte anyway, and a HEAD has no other.
             leave: !start.streams && !request.to_head,
-            fills: start.fills && !request.to_head,
+            fills: start.fills && !request.to_head && request.goes_as_load,
             request,
             peer,
             is_repeat: false,
@@ -127,6 +129,8 @@ impl PeerLookup {
             namespace: of.namespace.clone(),
             map,
             leader,
+            // Its map has not all of its own fields.
+            goes_as_load: false,
             ..*of
         };
         Self { is_repeat: true, last_arrival: arrived, ..Self::new(request, self.peer.clone(), start) }

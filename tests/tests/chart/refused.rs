@@ -160,8 +160,10 @@ fn in_a_mesh_and_in_a_gateway_a_group_says_who_may_have_its_answers() {
 fn what_coordinators_would_refuse_at_their_start_is_refused_before() {
     let callers = GROUP.replace("[\"*\"]", "[\"spiffe://*/ns/a/sa/*\"]");
     let twice = format!("{GROUP}{}", GROUP.trim_start().trim_start_matches("groups:\n"));
+    let fills = format!("{GROUP}  fill: proxy\n  fillers: [\"spiffe://d/ns/shop/sa/web\"]\n");
     refused(&[
         (callers.clone(), "set identity: xfcc"),
+        (fills, "`fillers` of group `config-server`"),
         (twice, "two are named `config-server`"),
         (format!("{GROUP}existingConfigMap: mine\n"), "write only one of them"),
         ("storeBytes: 900MiB\n".into(), "storeBytes 900MiB does not fit into resources.limits.memory 1Gi"),

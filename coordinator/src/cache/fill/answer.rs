@@ -40,13 +40,8 @@ pub(crate) async fn answer(cache: &Arc<Cache>, request: Request<Body>) -> Respon
         Err(refused) => return refused.response(),
     };
     match take(&served, fill, body).await {
-        Ok(outcome) => {
-            served.metrics.count_fill(outcome.label());
-            match outcome {
-                FillOutcome::Filled => empty(StatusCode::NO_CONTENT),
-                _ => text(StatusCode::CONFLICT, "the response is not kept\n".into()),
-            }
-        }
+        Ok(FillOutcome::Filled) => empty(StatusCode::NO_CONTENT),
+        Ok(_) => text(StatusCode::CONFLICT, "the response is not kept\n".into()),
         Err(refused) => refused.response(),
     }
 }
@@ -78,11 +73,14 @@ fn redeem(cache: &Cache, parts: http::request::Parts) -> Result<(Arc<ServedGroup
     let id = request.value(wire::header::FILL).and_then(|id| GrantId::read(std::str::from_utf8(id).ok()?));
     let id = id.ok_or_else(|| bad("a fill needs meshcache-fill: the 32 digits of its grant"))?;
     let caller = Caller::of(&head, &request, cache.settings.identity);
-    cache.fills.redeem(id, &question.group, &question.rules, caller).map_err(|why| match why {
+    let table = cache.group_table();
+    let now = table.named(&question.group).map(|served| &*served.group);
+    cache.fills.redeem(id, &question.group, &question.rules, caller, now).map_err(|why| match why {
         Unusable::Over => Refused::because(StatusCode::GONE, "the grant is over"),
-        Unusable::NotYours => {
-            Refused::because(StatusCode::FORBIDDEN, "the grant is another proxy's, or for other rules of its group")
-        }
+        Unusable::NotYours => Refused::because(
+            StatusCode::FORBIDDEN,
+            "the grant is another proxy's, for other rules of its group, or of a proxy that may not fill any more",
+        ),
     })
 }
 
@@ -99,7 +97,23 @@ async fn take(served: &ServedGroup, mut fill: oneshot::Sender<Filled>, mut body:
     let (end, ended) = oneshot::channel();
     let body = Body::stream(FilledBody::new(first, body, left, end));
     fill.send(Filled { head, body }).map_err(|_| Refused::because(StatusCode::GONE, "the grant is over"))?;
-    Ok(if ended.await.is_ok() { FillOutcome::Filled } else { FillOutcome::NotKept })
+    let mut taken = Counted { served, outcome: FillOutcome::NotKept };
+    if ended.await.is_ok() {
+        taken.outcome = FillOutcome::Filled;
+    }
+    Ok(taken.outcome)
+}
+
+/// A response whose head was taken. Dropped, it is counted: its proxy may die at any time.
+struct Counted<'s> {
+    served: &'s ServedGroup,
+    outcome: FillOutcome,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.served.metrics.count_fill(self.outcome.label());
+    }
 }
 
 /// Reads up to the end of the head. Returns what came with it, too.
@@ -140,11 +154,15 @@ fn response_head(served: &ServedGroup, head: &[u8]) -> Option<(http::response::P
         response.headers_mut().append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     let headers = response.headers_mut();
-    let length = match headers.get(header::CONTENT_LENGTH) {
-        Some(length) => Some(length.to_str().ok()?.parse().ok()?),
-        None => None,
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => None,
+        (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
+            Some(length.to_str().ok()?.parse().ok()?)
+        }
+        _ => return None,
     };
     let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     strip_response_headers(&served.group, headers);
-    Some((response.into_parts().0, length.filter(|_| has_body)))
+    Some((response.into_parts().0, if has_body { length } else { Some(0) }))
 }

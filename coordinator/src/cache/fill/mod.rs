@@ -17,6 +17,7 @@ pub(crate) use offer::{Offers, OpenOffer};
 use crate::{
     cache::{
         flight::JoinCondition,
+        flight_key,
         groups::ServedGroup,
         load_job::LoadJob,
         load_limit::LoadPermit,
@@ -39,9 +40,7 @@ use meshcache_protocol::{
     wire::GrantId,
 };
 use offer::Taken;
-use outcome::FillOutcome;
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
 
 /// How long a load is offered before all who wait pass: one that may take it may be on its way back after `loading`.
 const OFFERED: Duration = Duration::from_millis(250);
@@ -76,7 +75,7 @@ pub(crate) fn filler(cache: &Cache, request: &CacheRequest<'_>, route: Option<&P
 pub(crate) fn refreshes(cache: &Cache, request: &CacheRequest<'_>) -> bool {
     filler(cache, request, None).is_some()
         && freshness::joins(&request.served.group, &request.http, request.verified()).is_ok()
-        && !cache.loads.is_in_flight(&request.key)
+        && !cache.loads.is_in_flight(&flight_key::of(cache, request))
 }
 
 /// Waits for a flight, or takes its load as soon as that is free. `flight`: its number.
@@ -89,7 +88,8 @@ pub(crate) async fn wait_or_take<T>(
 ) -> Result<T, GrantId> {
     let take = async {
         let granted = || {
-            let granted = cache.fills.grant(request.served, identity.to_owned())?;
+            let streams = request.question.as_ref().is_some_and(|question| question.streams);
+            let granted = cache.fills.grant(request.served, identity.to_owned(), streams)?;
             Some(Taken {
                 head: request.head.clone(),
                 verified: request.verified(),
@@ -115,12 +115,10 @@ pub(crate) async fn load(cache: &Arc<Cache>, job: &Arc<LoadJob>, permit: LoadPer
     let Some(offer) = &job.offer else { return no_filler().into() };
     for _ in 0..MOST_GRANTS {
         let Some(mut taken) = offer.make(OFFERED).await else { break };
-        let lost = match timeout(limit, taken.granted.response()).await {
-            Ok(Some(filled)) => return land(cache, job, permit, taken, filled).await,
-            Ok(None) => FillOutcome::Lost,
-            Err(_) => FillOutcome::Silent,
-        };
-        served.metrics.count_fill(lost.label());
+        match taken.granted.response(limit).await {
+            Ok(filled) => return land(cache, job, permit, taken, filled).await,
+            Err(lost) => served.metrics.count_fill(lost.label()),
+        }
     }
     no_filler().into()
 }

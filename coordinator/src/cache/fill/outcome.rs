@@ -9,7 +9,7 @@ pub(super) enum FillOutcome {
     NotKept,
     /// The proxy gave up or died before the head was here.
     Lost,
-    /// No head came in time.
+    /// No call or no head came in time.
     Silent,
 }
 

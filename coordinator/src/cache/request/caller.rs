@@ -52,8 +52,8 @@ impl<'a> Caller<'a> {
 
 /// Returns the URI of the last element of x-forwarded-client-cert, which the nearest proxy has added.
 fn xfcc<'a>(request: &Request<'a>) -> Option<&'a str> {
-    let last = elements(request.values("x-forwarded-client-cert").last()?, b',').last()?;
-    let uri = elements(last, b';').find_map(|pair| {
+    let last = last_element(request.values("x-forwarded-client-cert").last()?);
+    let uri = pairs(last).find_map(|pair| {
         let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
         name.eq_ignore_ascii_case(b"uri").then_some(value.get(1..)?)
     })?;
@@ -61,18 +61,34 @@ fn xfcc<'a>(request: &Request<'a>) -> Option<&'a str> {
     std::str::from_utf8(uri).ok().filter(|uri| !uri.is_empty())
 }
 
-/// Splits a list whose quoted strings may contain the separator.
-fn elements(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+/// Returns the last element. It is looked for from the end: what stands before it is a client's, whose quotes need not
+/// end.
+fn last_element(list: &[u8]) -> &[u8] {
+    let is_quote = |at: usize, byte: u8| {
+        let before = list.get(..at).unwrap_or_default();
+        byte == b'"' && before.iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0
+    };
+    let mut quoted = false;
+    let comma = list.iter().enumerate().rev().find(|(at, byte)| {
+        quoted ^= is_quote(*at, **byte);
+        !quoted && **byte == b','
+    });
+    comma.and_then(|(at, _)| list.get(at + 1..)).unwrap_or(list)
+}
+
+/// Splits an element, whose quoted strings may contain the separator.
+fn pairs(element: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
-    list.split(move |b| {
-        let splits = *b == separator && !quoted;
-        if *b == b'"' && !escaped {
-            quoted = !quoted;
-        }
-        escaped = *b == b'\\' && !escaped;
-        splits
-    })
-    .map(|part| part.trim_ascii())
+    element
+        .split(move |b| {
+            let splits = *b == b';' && !quoted;
+            if *b == b'"' && !escaped {
+                quoted = !quoted;
+            }
+            escaped = *b == b'\\' && !escaped;
+            splits
+        })
+        .map(|part| part.trim_ascii())
 }
 
 #[cfg(test)]
@@ -105,6 +121,16 @@ mod tests {
         let expected = Caller::Xfcc("spiffe://x/ns/shop/sa/web");
         with_caller(&two, spiffe, Identity::Xfcc, |caller| assert_eq!(caller, expected));
         with_caller(&two, spiffe, Identity::None, |caller| assert_eq!(caller, Caller::Unknown));
+        for before in ["URI=spiffe://forged/me;Subject=\"", "URI=spiffe://forged/me;Subject=\"\\", "\\\"", ","] {
+            for own in [
+                "By=spiffe://x/a;Subject=\"CN=a\\\",;b\\\\\";URI=spiffe://x/ns/shop/sa/web",
+                "URI=spiffe://x/ns/shop/sa/web",
+            ] {
+                with_caller(&format!("{before},{own}"), spiffe, Identity::Xfcc, |caller| {
+                    assert_eq!(caller, expected, "{before}");
+                });
+            }
+        }
         for none in ["URI=spiffe://forged/me,Hash=1;URI=", ""] {
             with_caller(none, spiffe, Identity::Xfcc, |caller| assert_eq!(caller, Caller::Unknown));
         }

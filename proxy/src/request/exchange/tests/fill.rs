@@ -47,3 +47,47 @@ fn only_a_host_that_can_says_that_it_fills() {
     let Happened::CallOut(head) = proxy.request("HEAD", "/x", &[]) else { panic!("it is not looked up") };
     assert!(!said(&proxy, head.lookup).fills, "a HEAD brings no body");
 }
+
+#[test]
+fn what_a_load_would_not_send_fills_nothing() {
+    let group = r#"{"request": {"drop": ["cookie"], "acceptEncoding": ["gzip"]}}"#;
+    for (name, value, fills) in [
+        ("x-a", "1", true),
+        ("accept-encoding", "gzip", true),
+        ("x-envoy-internal", "true", true),
+        ("cookie", "a=b", false),
+        ("accept-encoding", "gzip, br", false),
+        ("connection", "x-tenant", false),
+        ("x-envoy-upstream-rq-timeout-ms", "1", false),
+    ] {
+        let mut proxy = Proxy::new(group);
+        proxy.worker.fills = true;
+        let Happened::CallOut(sent) = proxy.request("GET", "/x", &[(name, value), ("x-tenant", "acme")]) else {
+            panic!("it is not looked up: {name}")
+        };
+        assert_eq!(said(&proxy, sent.lookup).fills, fills, "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_copy_goes_to_the_peer_that_granted_the_load() {
+    let mut proxy = Proxy::new(r#"{"hedge": "50ms", "patience": "400ms"}"#);
+    proxy.worker.fills = true;
+    let lookup = proxy.look_up("/x");
+    let owner = proxy.peer(lookup);
+    proxy.attend_until(50);
+    proxy.hedge();
+    assert_ne!(proxy.peer(lookup).address, owner.address, "the second is asked as well");
+    let response = PeerResponse::read(&response_map(GRANTED), Vec::new(), false).ok().unwrap();
+    let mut call = PendingCall::new(lookup, proxy.worker.lookups.get(lookup).unwrap());
+    call.peer = owner.clone();
+    let LookupStep::Leave(mut one, _) =
+        (Lookups { worker: &mut proxy.worker, now: proxy.now }).receive(&call, Ok(response))
+    else {
+        panic!("nobody passes")
+    };
+    let Some((_, Step::Pass(Pass { fill: Some(call), .. }))) = one.next(&mut proxy.worker, proxy.now) else {
+        panic!("it does not fill")
+    };
+    assert!(call.fields.contains(&(wire::header::PEER, owner.address)));
+}
