@@ -145,7 +145,7 @@ impl Proxy {
         worker.install(snapshot(group));
         worker.apply_news(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.note_contact(0);
-        let listener = ListenerConfig::new(None, Some(Side::Outbound), Some("ns".into())).keeping_repeats();
+        let listener = ListenerConfig::new(None, Some(Side::Outbound), Some("ns".into()));
         Self {
             worker,
             listener,

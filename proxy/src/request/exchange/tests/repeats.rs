@@ -55,12 +55,7 @@ fn asked(group: &str, fields: &[(&str, &str)]) -> Proxy {
 }
 
 fn repeat(proxy: &Proxy, method: &str, target: &str, fields: &[(&str, &str)]) -> Option<Happened> {
-    let fields = Proxy::fields(method, target, fields);
-    let context = Context { state: &proxy.worker.state, thread: 0, now: proxy.now };
-    let native = proxy.repeats.answer_fields(context, fields.iter().copied(), &proxy.facts());
-    let native = native.map(|answer| happened(Step::Reply(answer.reply())));
-    assert_eq!(proxy.repeat(&fields), native, "both hosts do the same");
-    native
+    proxy.repeat(&Proxy::fields(method, target, fields))
 }
 
 #[test]
@@ -112,7 +107,7 @@ fn what_only_the_host_knows_is_asked_each_time() {
     proxy.verified = true;
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None, "a token that was taken out of the head names its user");
     let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, None, None).keeping_repeats();
+    proxy.listener = ListenerConfig::new(None, None, None);
     proxy.heat("/x", &[], "body");
     assert_eq!(proxy.get("/x"), hot("body"));
     assert_eq!(repeat(&proxy, "GET", "/x", &[]), Some(hot("body")));
