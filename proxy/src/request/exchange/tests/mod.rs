@@ -9,6 +9,7 @@ mod passing;
 mod peers;
 mod repeats;
 mod sharing;
+mod soup;
 mod validation;
 
 use super::*;

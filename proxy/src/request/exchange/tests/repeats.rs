@@ -35,7 +35,7 @@ impl Proxy {
         }
     }
 
-    fn facts(&self) -> TestFacts<'_> {
+    pub(super) fn facts(&self) -> TestFacts<'_> {
         TestFacts {
             side: self.side,
             caller: self.caller,
