@@ -23,8 +23,8 @@ use std::{
 
 /// How many requests are kept.
 const SLOTS: usize = 256;
-/// The most bytes of the two heads of a hit that is kept, of the request and of the response. All are at most 1 MiB, beside
-/// the hot cache.
+/// The most bytes of the two heads of a hit that is kept, of the request and of the response. All are some 1 MiB at
+/// most, beside the hot cache.
 const MAX_HEADS: usize = 4 << 10;
 /// The fields that differ in each request. They only name it, unless its group or its response asks for them.
 pub(super) const NAMES_OF_REQUESTS: [&str; 5] =

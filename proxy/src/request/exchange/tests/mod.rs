@@ -163,6 +163,11 @@ impl Proxy {
         }
     }
 
+    /// Has another configuration. Hosts keep hits for each.
+    fn listen(&mut self, listener: ListenerConfig) {
+        (self.listener, self.repeats) = (listener, Repeats::default());
+    }
+
     fn request(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Happened {
         self.request_with(method, target, fields, false)
     }

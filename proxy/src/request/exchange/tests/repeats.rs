@@ -99,6 +99,14 @@ fn a_name_that_group_or_response_ask_for_is_read() {
 }
 
 #[test]
+fn a_request_that_limits_the_age_is_read_each_time() {
+    let mut proxy = asked("{}", &[]);
+    let limited = [("cache-control", "max-age=2")];
+    assert_eq!(proxy.request("GET", "/x", &limited), hot("body"));
+    assert_eq!(repeat(&proxy, "GET", "/x", &limited), None);
+}
+
+#[test]
 fn what_only_the_host_knows_is_asked_each_time() {
     let mut proxy = asked("{}", &[]);
     proxy.cluster = None;
@@ -107,7 +115,7 @@ fn what_only_the_host_knows_is_asked_each_time() {
     proxy.verified = true;
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None, "a token that was taken out of the head names its user");
     let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, None, None);
+    proxy.listen(ListenerConfig::new(None, None, None));
     proxy.heat("/x", &[], "body");
     assert_eq!(proxy.get("/x"), hot("body"));
     assert_eq!(repeat(&proxy, "GET", "/x", &[]), Some(hot("body")));

@@ -34,7 +34,7 @@ const FIELDS: [(&str, &str); 16] = [
     ("accept", "*/*"),
     ("accept-encoding", "gzip"),
     ("authorization", "a"),
-    ("cache-control", "max-age=9"),
+    ("cache-control", "max-age=2"),
     ("connection", "cookie"),
     ("cookie", "a=b"),
     ("if-none-match", "\"e\""),
@@ -248,7 +248,7 @@ fn a_short_way_gives_and_counts_what_the_long_one_does_whatever_has_changed() {
         &cases,
         |(group, (side, named), requests, events)| {
             let mut proxy = Proxy::new(group);
-            proxy.listener = ListenerConfig::new(named.map(|name| vec![name.to_owned()]), side, Some("ns".into()));
+            proxy.listen(ListenerConfig::new(named.map(|name| vec![name.to_owned()]), side, Some("ns".into())));
             let mut ways = Ways { proxy, others: OtherHosts::default(), repeated: 0, passed: 0 };
             events.iter().for_each(|event| ways.happen(event, &requests));
             repeated.update(|n| n + ways.repeated);
