@@ -2,6 +2,13 @@
 
 use super::*;
 
+impl Proxy {
+    /// Has another configuration. Hosts keep hits for each.
+    pub(super) fn listen(&mut self, listener: ListenerConfig) {
+        (self.listener, self.repeats) = (listener, Repeats::default());
+    }
+}
+
 #[test]
 fn a_group_that_is_off_or_only_observes_changes_nothing() {
     for (mode, reason) in [("off", Reason::Off), ("observe", Reason::Observe)] {

@@ -22,6 +22,7 @@ use crate::{
     request::{
         callout,
         fan_out::FanOut,
+        repeats::Repeats,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -40,8 +41,6 @@ use meshcache_protocol::{
     wire,
 };
 use std::cell::Cell;
-
-use crate::request::repeats::Repeats;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
@@ -161,11 +160,6 @@ impl Proxy {
             last: None,
             repeats: Repeats::default(),
         }
-    }
-
-    /// Has another configuration. Hosts keep hits for each.
-    fn listen(&mut self, listener: ListenerConfig) {
-        (self.listener, self.repeats) = (listener, Repeats::default());
     }
 
     fn request(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) -> Happened {
