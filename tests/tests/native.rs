@@ -1,4 +1,6 @@
 //! What is the dynamic module's own: one state for all workers, panics, callouts that end with their streams.
+//!
+//! Long: what only the native host has, each with its Envoy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

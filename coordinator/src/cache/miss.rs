@@ -1,4 +1,6 @@
 //! A miss: the request joins its key's flight; the first request starts it, and it asks the owner or loads here.
+//!
+//! Long: each outcome of a flight has its answer here.
 
 use crate::{
     cache::{
@@ -261,7 +263,7 @@ fn start_flight(
         is_refresh,
         slice: request.slice.clone(),
         offer: (route.is_none() && request.slice.is_none() && fill::is_by_proxies(request.served))
-            .then(|| OpenOffer::of(&cache.fills, guard.number())),
+            .then(|| OpenOffer::of(&cache.offers, guard.number())),
     });
     let cache = cache.clone();
     let gauge = Gauged::new(&cache.metrics.flights);

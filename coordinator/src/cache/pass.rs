@@ -1,4 +1,6 @@
 //! Passes: a proxy's request is declined, a plain client's goes to the origin and back as it streams.
+//!
+//! Long: each way past the cache has its rule here.
 
 use crate::{
     cache::{

@@ -3,7 +3,7 @@
 use crate::{
     bounded_lru::ExpiringLru,
     cache::{
-        fill::Fills,
+        fill::{Fills, Offers},
         flight::{FlightLimits, FlightNumbers, Flights},
         groups::GroupTable,
         hit_for_pass::HitForPassTable,
@@ -54,6 +54,8 @@ pub struct Cache {
     pub(crate) peer_loads: Flights<LoadOutcome>,
     /// The loads that proxies fill.
     pub(crate) fills: Arc<Fills>,
+    /// The loads that are offered to them.
+    pub(crate) offers: Arc<Offers>,
     pub(crate) hit_for_pass: HitForPassTable,
     /// The statuses of recent failures.
     pub(crate) failures: ExpiringLru<StatusCode>,
@@ -90,6 +92,7 @@ impl Cache {
             loads: Flights::new(FLIGHTS, numbers.clone()),
             peer_loads: Flights::new(FLIGHTS, numbers),
             fills: Arc::default(),
+            offers: Arc::default(),
             hit_for_pass: HitForPassTable::default(),
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),

@@ -1,6 +1,7 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
 mod cgroup_memory;
+mod commands;
 pub mod discovery;
 pub mod extra_ports;
 mod flags;
@@ -16,7 +17,8 @@ pub mod watched_file;
 mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
-pub use flags::{CheckFlags, Command, Flags, Hook, KubecacheFlags, Program};
+pub use commands::{CheckFlags, Command, Hook, KubecacheFlags};
+pub use flags::{Flags, Program};
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},

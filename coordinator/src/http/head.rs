@@ -1,4 +1,6 @@
 //! A request's head, parsed once: its authority, scheme and target, and its fields in the protocol's form.
+//!
+//! Long: all that a head is asked for is asked here.
 
 use crate::{
     http::{

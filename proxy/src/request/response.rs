@@ -1,4 +1,6 @@
 //! A response of a peer, or its failure, and what it means for the lookup.
+//!
+//! Long: each way in which a peer may answer, or not, has its step here.
 
 use crate::{
     http::{

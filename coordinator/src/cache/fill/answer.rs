@@ -3,9 +3,9 @@
 use crate::{
     cache::{
         fill::{
-            FillOutcome,
             body::FilledBody,
             grants::{Filled, Unusable},
+            outcome::FillOutcome,
         },
         groups::ServedGroup,
         request::Caller,

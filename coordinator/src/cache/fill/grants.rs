@@ -1,7 +1,7 @@
-//! The loads that are offered, and those that are granted.
+//! The loads that are granted.
 
 use crate::{
-    cache::{fill::offer::Offer, groups::ServedGroup, request::Caller},
+    cache::{groups::ServedGroup, request::Caller},
     clock,
     http::body::Body,
 };
@@ -12,10 +12,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::oneshot, time::Instant};
 
-/// All offers, by the numbers of their flights, and all grants.
+/// All grants.
 #[derive(Default)]
 pub(crate) struct Fills {
-    pub(super) offers: Mutex<HashMap<u64, Arc<Offer>>>,
     grants: Mutex<HashMap<GrantId, Grant>>,
 }
 

@@ -8,10 +8,11 @@ mod answer;
 mod body;
 mod grants;
 mod offer;
+mod outcome;
 
 pub(crate) use answer::answer;
 pub(crate) use grants::Fills;
-pub(crate) use offer::OpenOffer;
+pub(crate) use offer::{Offers, OpenOffer};
 
 use crate::{
     cache::{
@@ -38,6 +39,7 @@ use meshcache_protocol::{
     wire::GrantId,
 };
 use offer::Taken;
+use outcome::FillOutcome;
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -45,30 +47,6 @@ use tokio::time::timeout;
 const OFFERED: Duration = Duration::from_millis(250);
 /// The most proxies that are granted one load, one after another.
 const MOST_GRANTS: usize = 3;
-
-/// The outcome of a grant, and its metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FillOutcome {
-    /// A response came whole.
-    Filled,
-    /// Its head came, and the rest was not kept: it may not be shared, or it broke off.
-    NotKept,
-    /// The proxy gave up or died before the head was here.
-    Lost,
-    /// No head came in time.
-    Silent,
-}
-
-impl FillOutcome {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Filled => "filled",
-            Self::NotKept => "not-kept",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-        }
-    }
-}
 
 /// Whether proxies load what a group has not stored.
 pub(crate) fn is_by_proxies(served: &ServedGroup) -> bool {
@@ -110,9 +88,17 @@ pub(crate) async fn wait_or_take<T>(
     identity: &str,
 ) -> Result<T, GrantId> {
     let take = async {
-        let offer = cache.fills.offers.lock().get(&flight).cloned();
-        match offer {
-            Some(offer) => offer.take(cache, request, identity).await,
+        let granted = || {
+            let granted = cache.fills.grant(request.served, identity.to_owned())?;
+            Some(Taken {
+                head: request.head.clone(),
+                verified: request.verified(),
+                guard: cache.store.begin(request.key.clone(), cache.consistency.position()),
+                granted,
+            })
+        };
+        match cache.offers.of_flight(flight) {
+            Some(offer) => offer.take(granted).await,
             None => None,
         }
     };

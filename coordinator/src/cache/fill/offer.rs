@@ -1,24 +1,16 @@
 //! The offer of a flight: its load, for the first who may fill.
 
-use crate::{
-    cache::{
-        fill::grants::{Fills, Granted},
-        request::CacheRequest,
-        state::Cache,
-    },
-    http::head::RequestHead,
-    store::PurgeGuard,
-};
+use crate::{cache::fill::grants::Granted, http::head::RequestHead, store::PurgeGuard};
 use meshcache_protocol::wire::GrantId;
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, Semaphore},
     time::timeout,
 };
 
 /// A load that waits for one who fills.
-pub(crate) struct Offer {
+pub(super) struct Offer {
     /// A permit while it is free.
     free: Semaphore,
     taken: Mutex<Option<Taken>>,
@@ -37,21 +29,27 @@ pub(super) struct Taken {
 
 impl Offer {
     /// Takes the load as soon as it is free. None: it cannot be granted.
-    pub(super) async fn take(&self, cache: &Cache, request: &CacheRequest<'_>, identity: &str) -> Option<GrantId> {
+    pub(super) async fn take(&self, granted: impl FnOnce() -> Option<Taken>) -> Option<GrantId> {
         self.free.acquire().await.ok()?.forget();
         // From here to the end nothing waits: a permit that is taken reaches the flight.
-        let granted = cache.fills.grant(request.served, identity.to_owned());
-        let grant = granted.as_ref().map(|granted| granted.id);
-        if let Some(granted) = granted {
-            *self.taken.lock() = Some(Taken {
-                head: request.head.clone(),
-                verified: request.verified(),
-                guard: cache.store.begin(request.key.clone(), cache.consistency.position()),
-                granted,
-            });
+        let taken = granted();
+        let grant = taken.as_ref().map(|taken| taken.granted.id);
+        if taken.is_some() {
+            *self.taken.lock() = taken;
         }
         self.is_taken.notify_one();
         grant
+    }
+}
+
+/// All offers, by the numbers of their flights.
+#[derive(Default)]
+pub(crate) struct Offers(Mutex<HashMap<u64, Arc<Offer>>>);
+
+impl Offers {
+    /// Returns the offer of a flight.
+    pub(super) fn of_flight(&self, number: u64) -> Option<Arc<Offer>> {
+        self.0.lock().get(&number).cloned()
     }
 }
 
@@ -59,15 +57,15 @@ impl Offer {
 pub(crate) struct OpenOffer {
     offer: Arc<Offer>,
     number: u64,
-    fills: Arc<Fills>,
+    offers: Arc<Offers>,
 }
 
 impl OpenOffer {
     /// Opens the offer of the flight of this number. It is free when the load is ready.
-    pub(crate) fn of(fills: &Arc<Fills>, number: u64) -> Self {
+    pub(crate) fn of(offers: &Arc<Offers>, number: u64) -> Self {
         let offer = Arc::new(Offer { free: Semaphore::new(0), taken: Mutex::default(), is_taken: Notify::default() });
-        fills.offers.lock().insert(number, offer.clone());
-        Self { offer, number, fills: fills.clone() }
+        offers.0.lock().insert(number, offer.clone());
+        Self { offer, number, offers: offers.clone() }
     }
 
     /// Offers the load. None: nobody took it for this long.
@@ -89,6 +87,6 @@ impl OpenOffer {
 
 impl Drop for OpenOffer {
     fn drop(&mut self) {
-        self.fills.offers.lock().remove(&self.number);
+        self.offers.0.lock().remove(&self.number);
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     cache::{
         continuation::{self, Exactly},
         load_job::LoadJob,
-        peer_load::read::pause,
+        peer_load::pause::pause,
         state::Cache,
     },
     cluster::client::Call,

@@ -1,6 +1,7 @@
 //! A key that another coordinator owns: its owner is asked, then the next peer, then the key is loaded here.
 
 mod going_on;
+mod pause;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use meshcache_protocol::{
     reason::AnyReason,
     wire::{self, Outcome, Question},
 };
-use read::{PeerRead, pause};
+use pause::pause;
+use read::PeerRead;
 use std::{
     pin::pin,
     sync::{

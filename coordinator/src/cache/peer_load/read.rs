@@ -9,7 +9,10 @@ use crate::{
         load_job::LoadJob,
         load_outcome::{Audience, Landing, LoadOutcome, LoadedResponse, NotShared},
         origin_response::GRACE,
-        peer_load::going_on::{PeerBody, Way},
+        peer_load::{
+            going_on::{PeerBody, Way},
+            pause::pause,
+        },
         response::OUTCOME,
         state::Cache,
     },
@@ -28,7 +31,6 @@ use hyper::body::Incoming;
 use meshcache_protocol::{
     self as protocol, Reason,
     freshness::{Continuation, Selecting, Vary},
-    groups::GroupConfig,
     wire::{Outcome, Question, Verdict},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -231,9 +233,4 @@ impl PeerRead {
 
 fn not_shared(reason: Reason) -> LoadOutcome {
     LoadOutcome::NotShared(NotShared { reason: reason.into(), remember: 0, vary: String::new() })
-}
-
-/// How long a peer may pause in the middle of a body: it waits for its origin.
-pub(super) fn pause(group: &GroupConfig) -> Duration {
-    group.origin.timeout.duration() + group.patience.duration()
 }

@@ -1,4 +1,6 @@
 //! The lookups in flight in this worker, and the requests that wait for them. Bounded: further requests pass.
+//!
+//! Long: all that changes what waits is in one place, so that nothing is forgotten there.
 
 mod streaming;
 

@@ -1,4 +1,6 @@
 //! Tokens for an origin by OAuth 2.0 client credentials (RFC 6749 section 4.4).
+//!
+//! Long: each field has its place, its words for the reference, and its rule beside the others.
 
 use super::OriginTls;
 use crate::groups::{

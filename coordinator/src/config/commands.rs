@@ -1,0 +1,100 @@
+//! The commands beside serving. `--help` prints these comments.
+
+use crate::{config::service_ref::ServiceRef, settings::Identity};
+use clap::{Args, Subcommand};
+use meshcache_protocol::units::Span;
+use std::path::PathBuf;
+
+/// The commands beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Check a configuration. Status 0 if it is good, else 2
+    Check(CheckFlags),
+    /// Serve as kubecache, from its environment variables: docs/kubecache.md
+    Kubecache(KubecacheFlags),
+    /// Get a URL. Status 0 if the response is a 2xx, else 1
+    Probe {
+        /// http[s]://HOST[:PORT]/PATH
+        url: String,
+        /// The authorities of an https:// URL (PEM). Default: the system's
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
+    /// Commands of the chart's hooks.
+    #[command(flatten)]
+    Hook(Hook),
+}
+
+/// The commands of the chart's hooks, which change a cluster.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Hook {
+    /// Create a Secret with tokens for peers and administrators, unless it exists
+    CreateTokens(SecretFlags),
+    /// Delete the Secret that create-tokens made
+    DeleteTokens(SecretFlags),
+    /// Attach the filter to proxies, once every ready coordinator serves it
+    Attach(AttachFlags),
+    /// Detach the filter from proxies
+    Detach(DetachFlags),
+}
+
+/// The flags of `create-tokens` and `delete-tokens`.
+#[derive(Clone, Debug, Args)]
+pub struct SecretFlags {
+    /// The Secret
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub secret: ServiceRef,
+}
+
+/// The flags of `attach`.
+#[derive(Clone, Debug, Args)]
+pub struct AttachFlags {
+    /// The WasmPlugins (a JSON list). SHA256 in their url and sha256 is replaced by the filter's digest
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// The coordinators' Service
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub service: ServiceRef,
+    /// The filter that all coordinators must serve
+    #[arg(long, env = "MESHCACHE_FILTER", value_name = "FILE")]
+    pub filter: PathBuf,
+    /// How long to wait for them
+    #[arg(long, default_value = "5m", value_name = "DURATION")]
+    pub timeout: Span,
+}
+
+/// The flags of `detach`.
+#[derive(Clone, Debug, Args)]
+pub struct DetachFlags {
+    /// The WasmPlugins (a JSON list). Default: none
+    #[arg(long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// A WasmPlugin that stays. May be repeated
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub keep: Vec<String>,
+}
+
+/// The flags of `kubecache`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KubecacheFlags {
+    /// Print the configuration and the flags that the environment stands for, and end
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// The flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckFlags {
+    /// The groups to check, as for serving
+    #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
+    pub config: PathBuf,
+    /// As for serving. With none, `callers` other than `*` are refused
+    #[arg(
+        long,
+        env = "MESHCACHE_IDENTITY",
+        default_value = "none",
+        value_name = "none|xfcc|tls",
+        hide_possible_values = true
+    )]
+    pub identity: Identity,
+}
