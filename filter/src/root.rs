@@ -72,9 +72,7 @@ impl Configured {
         let (worker, state) = worker_state(&config.cluster, usize::try_from(config.hot_bytes.0).unwrap_or(0));
         Self {
             cluster: config.cluster,
-            listener: ListenerConfig::new(config.groups, config.side, namespace)
-                .with_routes(config.routes)
-                .keeping_repeats(),
+            listener: ListenerConfig::new(config.groups, config.side, namespace).with_routes(config.routes),
             identity,
             state,
             worker,

@@ -90,7 +90,6 @@ impl CachedRequest<'_> {
     /// Returns until when the same request gets this response whole, if nothing but time, snapshot, hot cache, route and
     /// a verified token can change that.
     fn repeats_until(&self, variant: &Variant) -> Option<u64> {
-        let most = self.listener.keeps_repeats_until()?;
         let asks_for = |name: &str| {
             let bypass = &self.group.config().bypass.headers;
             self.group.key_headers().any(|header| header == name)
@@ -102,7 +101,7 @@ impl CachedRequest<'_> {
             && !self.group.is_guarded()
             && !self.group.keys_route()
             && !NAMES_OF_REQUESTS.into_iter().any(asks_for);
-        is_plain.then(|| most.min(variant.stamp_ends(self.context.now)))
+        is_plain.then(|| self.listener.side_holds_until().min(variant.stamp_ends(self.context.now)))
     }
 
     fn look_up_hot(&self) -> HotLookup {

@@ -101,7 +101,7 @@ impl HotReply {
         not_if_verified: bool,
     ) -> Option<Repeatable> {
         let Head::Stamped(head) = &self.head else { return None };
-        let (group, variant, head) = (group.clone(), self.variant.clone(), Arc::clone(head));
+        let (group, variant, head) = (group.clone(), Arc::downgrade(&self.variant), Arc::clone(head));
         self.restore.is_empty().then_some(Repeatable {
             group,
             place,

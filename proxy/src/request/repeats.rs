@@ -23,8 +23,9 @@ use std::{
 
 /// How many requests are kept.
 const SLOTS: usize = 256;
-/// The largest header map that is kept.
-const MAX_MAP: usize = 4 << 10;
+/// The most bytes of the two heads of a hit that is kept, of the request and of the response. All are some 1 MiB at
+/// most, beside the hot cache.
+const MAX_HEADS: usize = 4 << 10;
 /// The fields that differ in each request. They only name it, unless its group or its response asks for them.
 pub(super) const NAMES_OF_REQUESTS: [&str; 5] =
     ["x-request-id", "traceparent", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid"];
@@ -33,7 +34,8 @@ pub(super) const NAMES_OF_REQUESTS: [&str; 5] =
 pub struct Repeatable {
     pub(super) group: Arc<Group>,
     pub(super) place: Place,
-    pub(super) variant: Arc<Variant>,
+    /// Gone with the hot cache's own.
+    pub(super) variant: Weak<Variant>,
     pub(super) head: Arc<StampedHead>,
     /// The number of the snapshot.
     pub(super) generation: u64,
@@ -55,15 +57,7 @@ struct Slot {
     map: Box<[u8]>,
     /// Where it has values of [`NAMES_OF_REQUESTS`].
     names: SmallVec<[Range<usize>; 2]>,
-    /// Gone with the hot cache's own.
-    variant: Weak<Variant>,
-    head: Arc<StampedHead>,
-    group: Arc<Group>,
-    place: Place,
-    generation: u64,
-    until: u64,
-    side: Option<Side>,
-    not_if_verified: bool,
+    hit: Repeatable,
 }
 
 /// The reply to a request that came again.
@@ -113,57 +107,31 @@ impl Repeats {
     ) -> Option<RepeatedReply> {
         let Context { state, now, .. } = context;
         let slot = self.slots.get(at)?.as_ref()?;
-        let holds = now < slot.until && slot.generation == state.generation() && state.may_serve_hot(now);
+        let hit = &slot.hit;
+        let holds = now < hit.until && hit.generation == state.generation() && state.may_serve_hot(now);
         if !holds || !is_for(slot) {
             return None;
         }
-        let variant = slot.variant.upgrade().filter(|variant| variant.is_latest())?;
-        let is_other_side = slot.side.is_some_and(|side| facts.side() != side);
-        if is_other_side || !facts.is_routed() || (slot.not_if_verified && facts.verified()) {
+        let variant = hit.variant.upgrade().filter(|variant| variant.is_latest())?;
+        let is_other_side = hit.side.is_some_and(|side| facts.side() != side);
+        if is_other_side || !facts.is_routed() || (hit.not_if_verified && facts.verified()) {
             return None;
         }
-        state.hot.note_use(slot.place, &variant);
-        context.counters().count_request(slot.group.name(), Outcome::Hot);
-        Some(RepeatedReply { head: slot.head.clone(), variant })
+        state.hot.note_use(hit.place, &variant);
+        context.counters().count_request(hit.group.name(), Outcome::Hot);
+        Some(RepeatedReply { head: hit.head.clone(), variant })
     }
 
     /// Keeps a hot hit for when the request with this header map comes again.
     pub fn note(&mut self, map: &[u8], hit: Repeatable) {
-        let Some(slot) = place(map).and_then(|at| self.slots.get_mut(at)) else { return };
-        let Repeatable { group, place, variant, head, generation, until, side, not_if_verified } = hit;
-        let variant = Arc::downgrade(&variant);
-        match slot {
+        if map.len().saturating_add(hit.head.headers.size()) > MAX_HEADS {
+            return;
+        }
+        match place(map).and_then(|at| self.slots.get_mut(at)) {
             // Only what time has changed.
-            Some(slot) if slot.is_for(map) => {
-                **slot = Slot {
-                    map: std::mem::take(&mut slot.map),
-                    names: std::mem::take(&mut slot.names),
-                    variant,
-                    head,
-                    group,
-                    place,
-                    generation,
-                    until,
-                    side,
-                    not_if_verified,
-                };
-            }
-            _ if map.len() <= MAX_MAP => {
-                let (map, names) = (map.into(), names(map));
-                *slot = Some(Box::new(Slot {
-                    map,
-                    names,
-                    variant,
-                    head,
-                    group,
-                    place,
-                    generation,
-                    until,
-                    side,
-                    not_if_verified,
-                }));
-            }
-            _ => {}
+            Some(Some(slot)) if slot.is_for(map) => slot.hit = hit,
+            Some(slot) => *slot = Some(Box::new(Slot { map: map.into(), names: names(map), hit })),
+            None => {}
         }
     }
 }

@@ -46,8 +46,6 @@ pub struct ListenerConfig {
     /// The proxy's namespace.
     namespace: Option<String>,
     routes: Routes,
-    /// The host keeps hot hits for requests that come again.
-    keeps_repeats: bool,
     /// `None`: no side is configured, and Envoy is asked at each request.
     side: Option<SideCheck>,
     view: ArcSwap<View>,
@@ -73,19 +71,13 @@ impl ListenerConfig {
     /// A configuration that names these groups and this side, in a proxy of this namespace.
     pub fn new(group_names: Option<Vec<String>>, side: Option<Side>, namespace: Option<String>) -> Self {
         let side = side.map(|side| SideCheck { side, next: AtomicU64::new(0) });
-        Self { group_names, namespace, routes: Routes::Plain, keeps_repeats: false, side, view: ArcSwap::default() }
+        Self { group_names, namespace, routes: Routes::Plain, side, view: ArcSwap::default() }
     }
 
     /// Replaces what the routes do.
     #[must_use]
     pub fn with_routes(self, routes: Routes) -> Self {
         Self { routes, ..self }
-    }
-
-    /// Lets hot hits say until when they hold, for a host that keeps them.
-    #[must_use]
-    pub fn keeping_repeats(self) -> Self {
-        Self { keeps_repeats: true, ..self }
     }
 
     /// Returns the configuration with the current snapshot.
@@ -165,10 +157,9 @@ impl Listener<'_> {
         self.config.check_side(now, envoy)
     }
 
-    /// Until when a hit may be kept: [`ListenerConfig::check_side`] need not ask Envoy. `None`: not at all.
-    pub fn keeps_repeats_until(&self) -> Option<u64> {
-        let until = self.config.side.as_ref().map_or(u64::MAX, |side| side.next.load(Relaxed));
-        self.config.keeps_repeats.then_some(until)
+    /// Until when a configured side need not be checked.
+    pub fn side_holds_until(&self) -> u64 {
+        self.config.side.as_ref().map_or(u64::MAX, |side| side.next.load(Relaxed))
     }
 
     /// Returns whether Envoy is asked for the side at each request.

@@ -1,5 +1,5 @@
-//! The Wasm filter. Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the cluster `owner` and
-//! hands on the body that comes. Any other configuration is the body of its answer to all requests.
+//! The Wasm filter. Without a configuration it lets every request through. `ring` times ring lookups. `ask` asks the
+//! cluster `owner` and hands on the body that comes. Any other configuration is the body of its answer to all requests.
 
 use std::{rc::Rc, time::Duration};
 

@@ -2,6 +2,13 @@
 
 use super::*;
 
+impl Proxy {
+    /// Has another configuration. Hosts keep hits for each.
+    pub(super) fn listen(&mut self, listener: ListenerConfig) {
+        (self.listener, self.repeats) = (listener, Repeats::default());
+    }
+}
+
 #[test]
 fn a_group_that_is_off_or_only_observes_changes_nothing() {
     for (mode, reason) in [("off", Reason::Off), ("observe", Reason::Observe)] {
@@ -20,22 +27,22 @@ fn a_group_that_is_off_or_only_observes_changes_nothing() {
 #[test]
 fn inbound_only_named_groups_are_served_and_nothing_hot_comes_from_the_other_side() {
     let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, None, None);
+    proxy.listen(ListenerConfig::new(None, None, None));
     proxy.heat("/x", &[], "body");
     proxy.side = Side::Inbound;
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));
-    proxy.listener = ListenerConfig::new(Some(vec!["g".into()]), None, None);
+    proxy.listen(ListenerConfig::new(Some(vec!["g".into()]), None, None));
     assert!(matches!(proxy.get("/x"), Happened::CallOut(_)));
     proxy.side = Side::Outbound;
     assert_eq!(proxy.get("/x"), hot("body"));
-    proxy.listener = ListenerConfig::new(Some(vec!["other".into()]), None, None);
+    proxy.listen(ListenerConfig::new(Some(vec!["other".into()]), None, None));
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));
 }
 
 #[test]
 fn a_configured_side_is_used_while_envoy_agrees() {
     let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, Some(Side::Outbound), None);
+    proxy.listen(ListenerConfig::new(None, Some(Side::Outbound), None));
     proxy.heat("/x", &[], "body");
     assert_eq!(proxy.get("/x"), hot("body"));
     // The same configuration on a listener of the other side: found out within a second, and nothing is served from
@@ -49,7 +56,7 @@ fn a_configured_side_is_used_while_envoy_agrees() {
     }
     assert!(proxy.listener.has_wrong_side());
     // Wrong from the start: the first request shows it.
-    proxy.listener = ListenerConfig::new(Some(vec!["g".into()]), Some(Side::Inbound), None);
+    proxy.listen(ListenerConfig::new(Some(vec!["g".into()]), Some(Side::Inbound), None));
     assert_eq!(proxy.get("/x"), Happened::Pass(Reason::NoGroup));
 }
 

@@ -9,6 +9,7 @@ mod passing;
 mod peers;
 mod repeats;
 mod sharing;
+mod soup;
 mod validation;
 
 use super::*;
@@ -21,6 +22,7 @@ use crate::{
     request::{
         callout,
         fan_out::FanOut,
+        repeats::Repeats,
         reply::Reply,
         response::{LookupStep, Lookups},
         sample,
@@ -39,8 +41,6 @@ use meshcache_protocol::{
     wire,
 };
 use std::cell::Cell;
-
-use crate::request::repeats::Repeats;
 
 /// One proxy's worker with a listener, and the facts of its requests.
 struct Proxy {
@@ -145,7 +145,7 @@ impl Proxy {
         worker.install(snapshot(group));
         worker.apply_news(News { position: Position::parse("p.0:1").unwrap(), ..News::default() });
         worker.note_contact(0);
-        let listener = ListenerConfig::new(None, Some(Side::Outbound), Some("ns".into())).keeping_repeats();
+        let listener = ListenerConfig::new(None, Some(Side::Outbound), Some("ns".into()));
         Self {
             worker,
             listener,

@@ -40,7 +40,7 @@ fn a_pass_has_a_reason_where_the_cache_is_responsible() {
     };
     let bypass = r#"{"bypass": {"headers": ["x-a"], "cookies": ["b"], "query": ["c"]}}"#;
     let mut proxy = Proxy::new(bypass);
-    proxy.listener = ListenerConfig::new(None, None, None);
+    proxy.listen(ListenerConfig::new(None, None, None));
     for (target, fields, why) in [
         ("//x", &[][..], "ambiguous-path"),
         ("/a/../b", &[], "ambiguous-path"),

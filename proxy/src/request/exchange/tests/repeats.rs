@@ -35,7 +35,7 @@ impl Proxy {
         }
     }
 
-    fn facts(&self) -> TestFacts<'_> {
+    pub(super) fn facts(&self) -> TestFacts<'_> {
         TestFacts {
             side: self.side,
             caller: self.caller,
@@ -55,12 +55,7 @@ fn asked(group: &str, fields: &[(&str, &str)]) -> Proxy {
 }
 
 fn repeat(proxy: &Proxy, method: &str, target: &str, fields: &[(&str, &str)]) -> Option<Happened> {
-    let fields = Proxy::fields(method, target, fields);
-    let context = Context { state: &proxy.worker.state, thread: 0, now: proxy.now };
-    let native = proxy.repeats.answer_fields(context, fields.iter().copied(), &proxy.facts());
-    let native = native.map(|answer| happened(Step::Reply(answer.reply())));
-    assert_eq!(proxy.repeat(&fields), native, "both hosts do the same");
-    native
+    proxy.repeat(&Proxy::fields(method, target, fields))
 }
 
 #[test]
@@ -104,6 +99,14 @@ fn a_name_that_group_or_response_ask_for_is_read() {
 }
 
 #[test]
+fn a_request_that_limits_the_age_is_read_each_time() {
+    let mut proxy = asked("{}", &[]);
+    let limited = [("cache-control", "max-age=2")];
+    assert_eq!(proxy.request("GET", "/x", &limited), hot("body"));
+    assert_eq!(repeat(&proxy, "GET", "/x", &limited), None);
+}
+
+#[test]
 fn what_only_the_host_knows_is_asked_each_time() {
     let mut proxy = asked("{}", &[]);
     proxy.cluster = None;
@@ -112,7 +115,7 @@ fn what_only_the_host_knows_is_asked_each_time() {
     proxy.verified = true;
     assert_eq!(repeat(&proxy, "GET", "/x", &NAMED), None, "a token that was taken out of the head names its user");
     let mut proxy = Proxy::new("{}");
-    proxy.listener = ListenerConfig::new(None, None, None).keeping_repeats();
+    proxy.listen(ListenerConfig::new(None, None, None));
     proxy.heat("/x", &[], "body");
     assert_eq!(proxy.get("/x"), hot("body"));
     assert_eq!(repeat(&proxy, "GET", "/x", &[]), Some(hot("body")));
