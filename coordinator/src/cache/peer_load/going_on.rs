@@ -38,7 +38,7 @@ pub(super) struct PeerBody {
 }
 
 enum Source {
-    Peer(IdleTimeoutBody),
+    Peer(Box<IdleTimeoutBody>),
     Asking(BoxFuture<'static, Option<(Body, Option<Box<Way>>)>>, Cut),
     Rest(Body),
 }
@@ -59,7 +59,7 @@ pub(super) struct Way {
 
 impl PeerBody {
     pub(super) fn new(body: IdleTimeoutBody, length: Option<u64>, way: Way) -> Self {
-        Self { source: Source::Peer(body), at: 0, length, way: Some(Box::new(way)) }
+        Self { source: Source::Peer(Box::new(body)), at: 0, length, way: Some(Box::new(way)) }
     }
 }
 
