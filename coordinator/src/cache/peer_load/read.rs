@@ -29,7 +29,7 @@ use meshcache_protocol::{
     self as protocol, Reason,
     freshness::{Continuation, Selecting, Vary},
     groups::GroupConfig,
-    wire::{Outcome, Question, Verdict},
+    wire::{Outcome, Question, Verdict, header},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -104,8 +104,12 @@ impl PeerRead {
         }
     }
 
-    /// Where the rest may come from. None: no other response can be known to be of the same version.
+    /// Where the rest may come from. None: no other response can be known to be of the same version. A slice, whose bytes
+    /// the origin counts from its file's beginning, is fetched again by those who read the file.
     fn way(&self, parts: &response::Parts, length: Option<u64>) -> Option<Way> {
+        if parts.headers.contains_key(header::SLICE) {
+            return None;
+        }
         let continuation = with_headers(&parts.headers, |fields| {
             Continuation::of(&protocol::Response { status: parts.status.as_u16(), fields }, length)
         });
