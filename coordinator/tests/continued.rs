@@ -211,6 +211,7 @@ async fn two_versions_are_never_mixed_and_what_cannot_go_on_is_cut() {
         assert!(got == body()[..HALF], "{what}: {} bytes", got.len());
         until("nothing is left", || other.cache.in_flight() == (0, 0, 0) && other.metrics.flights.get() == 0).await;
         assert_eq!((half.asked.lock().len(), other.cache.usage()[0].items), (requests, 0), "{what}");
+        assert_eq!(other.group().peer_errors.get(), 1, "{what}: the owner is to blame, once");
     }
 }
 

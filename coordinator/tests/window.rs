@@ -35,6 +35,8 @@ struct Large {
     allowed: watch::Sender<[usize; 2]>,
     loads: Arc<AtomicUsize>,
     rests: Arc<AtomicUsize>,
+    /// The bytes of all loads that have gone out.
+    sent: Arc<AtomicUsize>,
 }
 
 /// How it says the length of its body, and what it answers to Range.
@@ -52,29 +54,29 @@ impl Large {
     async fn new(len: usize, fields: &'static str, kind: Kind) -> Self {
         let body: Arc<Vec<u8>> = Arc::new((0..len).map(|n| (n % 251) as u8).collect());
         let (allowed, allows) = watch::channel([0, 0]);
-        let (loads, rests) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (sent, counts) = (body.clone(), (loads.clone(), rests.clone()));
+        let (loads, rests, sent): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>) = Default::default();
+        let (whole, counts) = (body.clone(), (loads.clone(), rests.clone(), sent.clone()));
         let origin = Origin::scripted(move |_, mut stream| {
-            let (body, allows, (loads, rests)) = (sent.clone(), allows.clone(), counts.clone());
+            let (body, allows, (loads, rests, sent)) = (whole.clone(), allows.clone(), counts.clone());
             async move {
                 loop {
                     let head = plane::read_head(&mut stream).await.to_ascii_lowercase();
-                    let sent = if let Some(range) = head.split("range: bytes=").nth(1).filter(|_| !head.is_empty()) {
+                    let done = if let Some(range) = head.split("range: bytes=").nth(1).filter(|_| !head.is_empty()) {
                         rests.fetch_add(1, SeqCst);
                         send_rest(&mut stream, &body, range, kind, fields).await
                     } else if !head.is_empty() {
                         let load = loads.fetch_add(1, SeqCst).min(1);
-                        send_all(&mut stream, &body, (load, allows.clone()), kind, fields).await
+                        send_all(&mut stream, &body, (load, allows.clone(), &sent), kind, fields).await
                     } else {
                         None
                     };
-                    if sent.is_none() {
+                    if done.is_none() {
                         return;
                     }
                 }
             }
         });
-        Self { origin: origin.await, body, allowed, loads, rests }
+        Self { origin: origin.await, body, allowed, loads, rests, sent }
     }
 
     fn allow(&self, bytes: usize) {
@@ -94,7 +96,7 @@ impl Large {
 async fn send_all(
     stream: &mut TcpStream,
     body: &[u8],
-    (load, mut allows): (usize, watch::Receiver<[usize; 2]>),
+    (load, mut allows, sent): (usize, watch::Receiver<[usize; 2]>, &AtomicUsize),
     kind: Kind,
     fields: &str,
 ) -> Option<()> {
@@ -114,6 +116,7 @@ async fn send_all(
         if kind == Kind::Chunked {
             stream.write_all(b"\r\n").await.ok()?;
         }
+        sent.fetch_add(to - at, SeqCst);
         at = to;
     }
     if kind == Kind::Chunked {
@@ -245,10 +248,15 @@ fn joined(one: Vec<Streaming>, other: Vec<Streaming>) -> Vec<Streaming> {
 
 /// A client that reads the head and nothing more, until it is told.
 async fn stuck(front: &Front) -> TcpStream {
+    stuck_at(front, "/").await
+}
+
+async fn stuck_at(front: &Front, target: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(front.data).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut began = [0; 12];
     stream.read_exact(&mut began).await.unwrap();
     assert_eq!(&began, b"HTTP/1.1 200");
@@ -359,6 +367,37 @@ async fn a_crowd_at_a_coordinator_that_is_not_the_owner_is_one_load_and_no_peer_
         nothing_is_left(front).await;
         assert_eq!(front.group().peer_errors.get(), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_one_coordinator_that_take_nothing_hold_up_no_answer_of_another_one_to_it() {
+    let large = Large::new(16 << 20, STRONG, Kind::Announced).await;
+    let (one, two) = (
+        Front::with(&large.origin, limits(), 256 * MIB, "one", Identity::None).await,
+        Front::with(&large.origin, limits(), 256 * MIB, "two", Identity::None).await,
+    );
+    plane::ring(&[("one", &one), ("two", &two)]);
+    large.allow(large.body.len());
+    let mut all = Vec::new();
+    for n in 0..32 {
+        all.push(stuck_at(&one, &format!("/stuck{n}")).await);
+    }
+    let asked = two.group().server_requests.get();
+    assert!(asked > 9, "{asked} are loaded by the other one");
+    // Until no byte moves any more: what sockets and windows hold is full.
+    let sent = || large.sent.load(SeqCst);
+    let mut before = usize::MAX;
+    while before != sent() {
+        before = sent();
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    for n in 0..8 {
+        let target = format!("/free{n}");
+        let reading = async { stream::get(one.data, &target).await.read(1000).await.len() };
+        let read = tokio::time::timeout(std::time::Duration::from_secs(10), reading).await;
+        assert!(read.is_ok(), "{target} is held up");
+    }
+    assert!(two.group().server_requests.get() > asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -175,9 +175,6 @@ pub(crate) async fn wait(
             }
             WaitOutcome::Completed(LoadOutcome::Loaded(loaded)) => {
                 let LoadedResponse { entry, mut verdict, audience, began, growing, leave } = loaded;
-                // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
-                verdict.leave = request.question.as_ref().is_some_and(|question| question.leave && question.streams)
-                    && leave.as_ref().is_some_and(|leave| leave.take());
                 if growing.is_some() {
                     // The head may be older than this request.
                     verdict = response::with_age(verdict, &entry, cache.clock.now());
@@ -192,6 +189,10 @@ pub(crate) async fn wait(
                     Audience::Waiters => true,
                 };
                 if leads || (is_for_waiter && fits) {
+                    // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
+                    verdict.leave =
+                        request.question.as_ref().is_some_and(|question| question.leave && question.streams)
+                            && leave.as_ref().is_some_and(|leave| leave.take());
                     verdict.collapsed |= !leads;
                     verdict.load = (!is_reusable && audience == Audience::All).then(|| millis(began.elapsed()));
                     if verdict.reason.is_empty()

@@ -155,10 +155,12 @@ pub(crate) async fn store_or_share(
         Ok(_) if is_large => CaptureOutcome::OverBudget(ResumedBody::of(body)),
         Ok(stored) => match capture_within(grace(cache, target), body, limit, reservation).await {
             EarlyOutcome::Ended(CaptureOutcome::TooLarge(rest)) if goes_on => {
-                let (received, rest) = rest.into_parts();
-                // It has been counted until now, and will be forgotten.
-                let filling = Filling::new(received, rest, length, limit, cache.body_budget.reserve());
-                return growing(head, stored, filling, true);
+                let mut reservation = cache.body_budget.reserve();
+                if reservation.grow(large::window(job).max(limit)) {
+                    let (received, rest) = rest.into_parts();
+                    return growing(head, stored, Filling::new(received, rest, length, limit, reservation), true);
+                }
+                CaptureOutcome::OverBudget(rest)
             }
             EarlyOutcome::Ended(captured) => captured,
             EarlyOutcome::Growing(filling) => return growing(head, stored, filling, false),

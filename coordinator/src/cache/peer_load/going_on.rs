@@ -2,14 +2,14 @@
 
 use crate::{
     cache::{
-        continuation::{self, Exactly},
+        continuation::{self, Exactly, NoRest},
         load_job::LoadJob,
         peer_load::read::pause,
         state::Cache,
     },
     cluster::client::Call,
     http::body::{Body, Cut},
-    origin::{IdleTimeoutBody, with_headers},
+    origin::{Failure, IdleTimeoutBody, with_headers},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -33,7 +33,7 @@ pub(super) struct PeerBody {
     /// The offset of its next byte.
     at: u64,
     length: Option<u64>,
-    /// Without it a lost peer cuts the body off.
+    /// None: the origin was the last.
     way: Option<Box<Way>>,
 }
 
@@ -47,7 +47,10 @@ enum Source {
 pub(super) struct Way {
     pub(super) cache: Arc<Cache>,
     pub(super) job: Arc<LoadJob>,
-    pub(super) continuation: Continuation,
+    /// Without it a lost peer cuts the body off.
+    pub(super) continuation: Option<Continuation>,
+    /// It is a slice: the origin counts from the beginning of its file.
+    pub(super) is_slice: bool,
     pub(super) question: Question,
     /// The peer that is read, then those that are left to ask.
     pub(super) peer: String,
@@ -55,8 +58,8 @@ pub(super) struct Way {
 }
 
 impl PeerBody {
-    pub(super) fn new(body: IdleTimeoutBody, length: Option<u64>, way: Option<Way>) -> Self {
-        Self { source: Source::Peer(body), at: 0, length, way: way.map(Box::new) }
+    pub(super) fn new(body: IdleTimeoutBody, length: Option<u64>, way: Way) -> Self {
+        Self { source: Source::Peer(body), at: 0, length, way: Some(Box::new(way)) }
     }
 }
 
@@ -65,29 +68,37 @@ impl Way {
     async fn rest(mut self: Box<Self>, at: u64) -> Option<(Body, Option<Box<Self>>)> {
         self.job.served.metrics.peer_errors.inc();
         self.cache.cluster.peers.record_incomplete(&self.peer);
+        let continuation = self.continuation.clone()?;
         while let Some(peer) = self.peers.pop_front() {
             if !self.cache.cluster.peers.try_acquire(&peer, Call::Question) {
                 continue;
             }
-            if let Some(rest) = self.ask(&peer, at).await {
+            if let Some(rest) = self.ask(&continuation, &peer, at).await {
                 self.job.served.metrics.count_continued("peer");
                 self.peer = peer;
                 return Some((rest, Some(self)));
             }
         }
-        let Self { cache, job, continuation, .. } = &*self;
-        let permit = job.served.load_limit.acquire(job.served.group.config().patience.duration()).await?;
-        let rest = continuation::rest(cache, job, continuation, at, None).await;
+        if self.is_slice {
+            return None;
+        }
+        let Self { cache, job, .. } = &*self;
+        let rest = match job.served.load_limit.acquire(job.served.group.config().patience.duration()).await {
+            Some(permit) => continuation::rest(cache, job, &continuation, at, None)
+                .await
+                .map(|body| Body::stream(Held { body, _permit: permit })),
+            None => Err(NoRest::Failure(Failure::Overload)),
+        };
         job.served.metrics.count_continued(rest.as_ref().map_or_else(|why| why.label(), |_| "continued"));
-        Some((Body::stream(Held { body: rest.ok()?, _permit: permit }), None))
+        Some((rest.ok()?, None))
     }
 
     /// Asks a peer for the rest, which it has in its store or is loading.
-    async fn ask(&self, peer: &str, at: u64) -> Option<Body> {
+    async fn ask(&self, continuation: &Continuation, peer: &str, at: u64) -> Option<Body> {
         let config = self.job.served.group.config();
         let (began, limit, patience) = (Instant::now(), pause(config), config.patience.duration());
-        let head = self.job.head.with(&self.continuation.fields(at, None))?;
-        let mut question = Question { streams: true, flight: 0, ..self.question.clone() };
+        let head = self.job.head.with(&continuation.fields(at, None))?;
+        let mut question = Question { streams: true, leave: false, flight: 0, ..self.question.clone() };
         loop {
             let asked = self.cache.cluster.peers.ask(peer, &head, &question, patience, false).await;
             let (verdict, response) = asked.ok()?;
@@ -99,7 +110,7 @@ impl Way {
             let judged = verdict.outcome.has_response().then(|| {
                 with_headers(&parts.headers, |fields| {
                     let answer = protocol::Response { status: parts.status.as_u16(), fields };
-                    self.continuation.judge(at, None, &answer)
+                    continuation.judge(at, None, &answer)
                 })
             });
             let range = judged?.ok()?;
@@ -130,6 +141,8 @@ impl http_body::Body for PeerBody {
                 }
             };
             match frame {
+                // All of it came before.
+                Some(Err(_)) if is_lost && this.length == Some(this.at) => return Poll::Ready(None),
                 Some(Err(cut)) if is_lost => {
                     let Some(way) = this.way.take() else { return Poll::Ready(Some(Err(cut))) };
                     this.source = Source::Asking(way.rest(this.at).boxed(), cut);

@@ -92,35 +92,32 @@ impl PeerRead {
             EarlyOutcome::Ended(CaptureOutcome::Whole(body)) => Some(self.whole(head, body).into()),
             EarlyOutcome::Ended(CaptureOutcome::OverBudget(_)) => Some(not_shared(Reason::Overload).into()),
             EarlyOutcome::Ended(CaptureOutcome::TooLarge(rest)) => {
-                let (received, rest) = rest.into_parts();
-                Some(self.growing(head, Filling::new(received, rest, length, limit, budget.reserve()), true))
+                let (mut reservation, (received, rest)) = (budget.reserve(), rest.into_parts());
+                if !reservation.grow(large::window(&self.job).max(limit)) {
+                    return Some(not_shared(Reason::Overload).into());
+                }
+                Some(self.growing(head, Filling::new(received, rest, length, limit, reservation), true))
             }
-            EarlyOutcome::Ended(CaptureOutcome::Cut(_)) => {
-                self.job.served.metrics.peer_errors.inc();
-                self.cache.cluster.peers.record_incomplete(&self.peer);
-                None
-            }
+            // A peer that was lost is counted as one by then.
+            EarlyOutcome::Ended(CaptureOutcome::Cut(_)) => None,
             EarlyOutcome::Growing(filling) => Some(self.growing(head, filling, false)),
         }
     }
 
-    /// Where the rest may come from. None: no other response can be known to be of the same version. A slice, whose bytes
-    /// the origin counts from its file's beginning, is fetched again by those who read the file.
-    fn way(&self, parts: &response::Parts, length: Option<u64>) -> Option<Way> {
-        if parts.headers.contains_key(header::SLICE) {
-            return None;
-        }
+    /// Where the rest may come from.
+    fn way(&self, parts: &response::Parts, length: Option<u64>) -> Way {
         let continuation = with_headers(&parts.headers, |fields| {
             Continuation::of(&protocol::Response { status: parts.status.as_u16(), fields }, length)
         });
-        Some(Way {
+        Way {
             cache: self.cache.clone(),
             job: self.job.clone(),
-            continuation: continuation.filter(|_| self.job.head.load_method() == Method::GET)?,
+            continuation: continuation.filter(|_| self.job.head.load_method() == Method::GET),
+            is_slice: parts.headers.contains_key(header::SLICE),
             question: self.question.clone(),
             peer: self.peer.clone(),
             peers: self.peers.clone(),
-        })
+        }
     }
 
     fn growing(self, head: PeerHead, filling: Filling<PeerBody>, is_large: bool) -> Landing {

@@ -22,8 +22,9 @@ use tokio::time::timeout;
 
 /// A connection that is idle for this time is probed, and closed after as long again without an answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// The flow control windows, bytes: of one answer, and of all on one connection.
-const WINDOWS: (u32, u32) = (1 << 20, 8 << 20);
+/// The flow control windows, bytes: of one answer, and of all on one connection. Answers whose readers take nothing must
+/// not hold up the others: there is room for all 4,096 that one connection may have at once.
+const WINDOWS: (u32, u32) = (256 << 10, 1 << 30);
 
 /// A kind of call that a peer may be too slow for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

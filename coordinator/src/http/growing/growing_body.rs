@@ -90,8 +90,8 @@ impl GrowingBody {
     fn poll_beginning(&self, cx: &mut Context<'_>) -> Poll<Option<Cut>> {
         let mut state = self.state.lock();
         match &state.end {
-            End::Cut(cut) if state.first() == 0 => Poll::Ready(Some(cut.clone())),
-            End::Open if state.first() == 0 => {
+            End::Cut(cut) if !state.has_moved => Poll::Ready(Some(cut.clone())),
+            End::Open if !state.has_moved => {
                 state.closer = Some(cx.waker().clone());
                 Poll::Pending
             }
@@ -112,6 +112,7 @@ impl GrowingBody {
             state.forget_all();
         }
         state.end = end;
+        state.forget_unread();
         let closer = state.closer.take();
         wake(state);
         closer.into_iter().for_each(Waker::wake);

@@ -74,6 +74,7 @@ impl State {
             && self.pieces.front().is_some_and(|(from, piece)| from + piece.len() as u64 <= slowest)
         {
             self.pieces.pop_front();
+            self.has_moved = true;
         }
         let excess = (self.len - self.first() + more).saturating_sub(window);
         if excess == 0 || self.pieces.is_empty() {
@@ -117,7 +118,7 @@ impl GrowingBody {
                 let mut state = self.state.lock();
                 state.settle(patience);
                 let room = state.try_room(window, more, patience);
-                let closer = if state.first() > 0 { state.closer.take() } else { None };
+                let closer = if state.has_moved { state.closer.take() } else { None };
                 // Who was let go goes on by itself.
                 let gone = state.seats.values_mut().filter(|seat| seat.is_let_go).filter_map(|seat| seat.waker.take());
                 (room, closer.into_iter().chain(gone).collect::<Vec<Waker>>())

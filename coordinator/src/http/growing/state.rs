@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) awaited: usize,
     /// No more than a window of it is kept.
     pub(super) is_large: bool,
+    /// Its beginning has left the window.
+    pub(super) has_moved: bool,
     /// What the one who fills it waits for.
     pub(super) wait: Option<Wait>,
     /// Who waits for the end of the beginning.
@@ -72,6 +74,7 @@ impl State {
             next_seat: 0,
             awaited: 0,
             is_large: false,
+            has_moved: false,
             wait: None,
             closer: None,
             reservation: Some(reservation),
@@ -157,9 +160,19 @@ impl State {
         if let Some(wait) = self.wait.as_mut().filter(|_| !seat.is_let_go) {
             wait.note_move(seat.at, u64::MAX);
         }
+        self.forget_unread();
+    }
+
+    /// Gives the memory of a large body back that has ended and that nobody reads any more.
+    pub(super) fn forget_unread(&mut self) {
         if self.seats.is_empty() && self.is_large && !matches!(self.end, End::Open) {
             self.forget_all();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_reservation(&self) -> bool {
+        self.reservation.is_some()
     }
 
     /// Gives its memory back.

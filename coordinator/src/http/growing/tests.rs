@@ -265,6 +265,7 @@ async fn a_large_body_may_be_read_from_its_beginning_while_that_is_in_its_window
     advance(Duration::from_millis(101)).await;
     settle().await;
     assert!(!growing.is_readable() && growing.read(0, None).is_none());
+    assert_eq!(growing.beginning_passed().await, None);
     drop(origin);
     got.extend_from_slice(&all(first).await.unwrap());
     assert!(got == body && second.await.unwrap().unwrap() == body);
@@ -300,6 +301,28 @@ async fn whom_the_others_have_waited_for_a_second_in_all_goes_on_by_itself_with_
     }
     got.extend_from_slice(&all(slow).await.unwrap());
     assert!(got == body, "{} bytes", got.len());
+}
+
+#[tokio::test]
+async fn a_large_body_that_nobody_reads_any_more_takes_no_memory_and_still_tells_how_it_ended() {
+    pause();
+    let body = numbered(5000);
+    for (is_read, end) in [(false, UNREAD), (true, Cut("reset"))] {
+        let (origin, growing) = large(&body);
+        let mut reader = is_read.then(|| growing.read(0, None).unwrap());
+        send(&origin, &body.slice(..4000));
+        settle().await;
+        if let Some(reader) = &mut reader {
+            while next(reader).await.is_ready() {}
+            origin.send(Err(end.clone())).unwrap();
+            settle().await;
+            assert_eq!(next(reader).await, Poll::Ready(Some(Err(end.clone()))));
+        }
+        drop(reader);
+        assert_eq!(growing.beginning_passed().await, Some(end));
+        let state = growing.state.lock();
+        assert!(state.pieces.is_empty() && !state.has_reservation());
+    }
 }
 
 #[tokio::test]
