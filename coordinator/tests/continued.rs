@@ -7,8 +7,8 @@ mod plane;
 use meshcache_coordinator::settings::Identity;
 use meshcache_protocol::{Peer, Ring};
 use parking_lot::Mutex;
-use plane::{Front, MIB, Origin, until};
-use serde_json::json;
+use plane::{Front, MIB, Origin, stream, until};
+use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -105,9 +105,13 @@ struct Mesh {
 
 impl Mesh {
     async fn new(origin: &Origin, names: &[&str]) -> Self {
+        Self::with(origin, names, json!({})).await
+    }
+
+    async fn with(origin: &Origin, names: &[&str], group: Value) -> Self {
         let (mut fronts, mut peers) = (Vec::new(), Vec::new());
         for name in names {
-            let front = Front::with(origin, json!({}), 64 * MIB, name, Identity::None).await;
+            let front = Front::with(origin, group.clone(), 64 * MIB, name, Identity::None).await;
             let wire = Wire::to(front.peer).await;
             peers.push(Peer { name: (*name).into(), data: front.data.to_string(), peer: wire.address.to_string() });
             fronts.push((front, wire));
@@ -231,6 +235,58 @@ async fn the_next_peer_is_asked_for_the_rest_before_the_origin() {
     }
     let asked = half.asked.lock().len();
     assert!(asked <= 3, "the first load, the rest, and what the new owner stores: {asked}");
+}
+
+/// Bytes of a slice count from its file's beginning at the origin, and from its own at peers: it is fetched again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slice_whose_owner_is_killed_is_loaded_again_and_no_other_bytes_are_asked_for() {
+    const SLICE: usize = 65_536;
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = asked.clone();
+    let origin = Origin::scripted(move |_, mut stream| {
+        let seen = seen.clone();
+        async move {
+            let head = plane::read_head(&mut stream).await.to_ascii_lowercase();
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            let range = head.lines().find_map(|line| line.strip_prefix("range: ")).unwrap_or("none").to_owned();
+            let is_first_time = {
+                let (mut all, one) = (seen.lock(), format!("{target} {range}"));
+                all.push(one.clone());
+                all.iter().filter(|asked| **asked == one).count() == 1
+            };
+            let from: usize = range.trim_start_matches("bytes=").split('-').next().unwrap().parse().unwrap();
+            let to = BODY.min(from + SLICE);
+            let head = format!(
+                "HTTP/1.1 206 Partial Content\r\ncache-control: max-age=60\r\netag: \"1\"\r\ncontent-range: bytes {from}-{}/{BODY}\r\ncontent-length: {}\r\n\r\n",
+                to - 1,
+                to - from
+            );
+            // The later slice stops in the middle, the first time.
+            let sent = if from > 0 && is_first_time { from + (to - from) / 2 } else { to };
+            let _ = stream.write_all(&[head.as_bytes(), &body()[from..sent]].concat()).await;
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let group = json!({"limits": {"slices": "64KiB", "object": "1MiB"}});
+    let mesh = Mesh::with(&origin, &["one", "two"], group).await;
+    let (front, owner) = (&mesh.fronts[0].0, &mesh.fronts[1]);
+    let (half, mut n) = (SLICE + (BODY - SLICE) / 2, 0);
+    // A file whose later slice the other one owns.
+    let (target, mut stream) = loop {
+        let target = format!("/{n}");
+        let mut stream = stream::get(front.data, &target).await;
+        stream.read(half).await;
+        if owner.0.metrics.flights.get() > 0 {
+            break (target, stream);
+        }
+        n += 1;
+    };
+    owner.1.cut.send_replace(true);
+    assert!(stream.read(BODY).await == body());
+    let asked: Vec<_> = asked.lock().iter().filter(|one| one.starts_with(&format!("{target} "))).cloned().collect();
+    let of = |range: &str| format!("{target} bytes={range}");
+    assert_eq!(asked, [of("0-65535"), of("65536-131071"), of("65536-131071")]);
 }
 
 /// A number from 0 to below this, by a seed (SplitMix64).

@@ -446,6 +446,8 @@ async fn a_slice_that_breaks_off_is_gone_on_with() {
 async fn a_purge_takes_all_slices_everywhere() {
     for scope in [
         Scope { group: Some("g".into()), paths: vec!["/film".into()], ..Scope::default() },
+        Scope { urls: vec!["http://h/film".into()], ..Scope::default() },
+        Scope { group: Some("g".into()), prefixes: vec!["/fi".into()], ..Scope::default() },
         Scope { group: Some("g".into()), tags: vec!["film".into()], ..Scope::default() },
         Scope { all: true, ..Scope::default() },
     ] {
@@ -537,6 +539,72 @@ async fn a_proxy_gets_the_whole_file_whether_it_takes_streams_or_not() {
         }
     }
     assert_eq!(origin.count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_is_told_in_time_that_the_slice_that_it_needs_is_being_loaded() {
+    let shelf = shelf(6 * SLICE, Ranges::Right);
+    let gate = Gate::closed();
+    let (own, shared) = (gate.clone(), shelf.clone());
+    let origin = Origin::new(move |seen| {
+        let (gate, shelf) = (own.clone(), shared.clone());
+        async move {
+            if seen.n > 0 {
+                gate.pass().await;
+            }
+            shelf.lock().answer(&seen)
+        }
+    })
+    .await;
+    let front = one(&origin).await;
+    let range = ("range", "bytes=200000-200009");
+    for words in ["patience=50; streams", "patience=50"] {
+        let early = front.question_with(words, "/film", &[HOST, range]).await;
+        assert!(early.header("meshcache-outcome").starts_with("loading"), "{words}: {:?}", early.headers);
+    }
+    gate.open();
+    let part = front.question_with("patience=10000; streams", "/film", &[HOST, range]).await;
+    assert!(part.status == 206 && part.body == shelf.lock().body.slice(200_000..=200_009));
+    assert_eq!(origin.count(), 2, "all of them waited for the same load");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_a_version_that_ended_do_not_cost_the_new_one_its_first_slice() {
+    let shelf = shelf(256 * SLICE, Ranges::Right);
+    let origin = origin(&shelf).await;
+    let front = one(&origin).await;
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let mut reader = plane::stream::get(front.data, "/film").await;
+        reader.read(1).await;
+        readers.push(reader);
+    }
+    shelf.lock().change(2);
+    let new = shelf.lock().body.clone();
+    // What is stored of the old version goes, so that each reader comes to its end.
+    let all = Scope { all: true, ..Scope::default() };
+    meshcache_coordinator::purge::execute::issue(&front.cache, all, false);
+    assert!(get(&front, &[]).await.body == new);
+    forget(&shelf);
+    for reader in readers {
+        assert!(!reader.end().await.1, "it is cut");
+        assert!(get(&front, &[]).await.body == new);
+    }
+    let first = asked(&shelf).into_iter().filter(|one| one.starts_with("bytes=0-")).count();
+    assert_eq!(first, 0, "{:?}", asked(&shelf));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_holds_no_slice_has_none() {
+    let shelf = shelf(8 * SLICE, Ranges::Right);
+    let origin = origin(&shelf).await;
+    let front = Front::with(&origin, sliced(), SLICE as u64 / 2, "me", Identity::None).await;
+    let file = shelf.lock().body.clone();
+    for _ in 0..2 {
+        assert!(get(&front, &[]).await.body == file);
+    }
+    assert_eq!(asked(&shelf), ["GET 200", "GET 200"]);
+    nothing_is_left(&front).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

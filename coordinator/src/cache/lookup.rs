@@ -131,7 +131,9 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
         verdict.shared = true;
         if request.is_for_file() && entry.slice_extent().is_some() {
             // Boxed, as what else is rare. If the file has changed, it is loaded anew.
-            if let Ok(Some(response)) = Box::pin(slices::answer(cache, request, (entry, None), verdict)).await {
+            if let Ok(Some(response)) =
+                Box::pin(slices::answer(cache, request, (entry, None), verdict, request.reply_by())).await
+            {
                 metrics.hits.inc();
                 return response;
             }

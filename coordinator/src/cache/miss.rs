@@ -123,7 +123,7 @@ pub(crate) async fn wait(
     since: LoadStart,
 ) -> FlightAnswer {
     let now = Instant::now();
-    let reply_by = request.question.as_ref().map(|question| now + request.patience(question));
+    let reply_by = request.reply_by();
     let came = now.checked_sub(request.waited()).unwrap_or(now);
     let mut condition = JoinCondition {
         began_after: (since == LoadStart::AfterRequest).then_some(came),

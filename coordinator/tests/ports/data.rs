@@ -144,7 +144,7 @@ async fn fields_are_accepted_up_to_the_limit_over_either_version_of_http_and_one
         assert_eq!(status_of_fields(running.ports.data, http2, 300, &[]).await, (431, "header-lines\n".into()));
         assert_eq!(status_of_fields(running.ports.status, http2, 300, &[]).await, (431, "header-lines\n".into()));
     }
-    // hyper reads no more than twice the limit.
+    // hyper rejects what is far above the limit, without a text.
     assert_eq!(status_of_fields(running.ports.data, false, 1000, &[]).await.0, 431);
     let page = running.metrics().await;
     for line in [

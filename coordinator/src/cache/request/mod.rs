@@ -25,6 +25,7 @@ use meshcache_protocol::{
     wire::{BadQuestion, Question, header},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The largest body for a proxy, bytes: Envoy buffers a response to a filter's question. A larger one passes there.
 pub(crate) const LARGEST_FOR_PROXIES: u64 = 30 << 20;
@@ -81,6 +82,11 @@ impl CacheRequest<'_> {
         let own = self.served.group.config().patience.duration();
         // At most the group's patience: an unknown client must not occupy a waiter for an hour.
         if question.patience == 0 { own } else { own.min(Duration::from_millis(question.patience)) }
+    }
+
+    /// Returns when a question has to be answered that comes now. None: a plain client waits as long as it takes.
+    pub(crate) fn reply_by(&self) -> Option<Instant> {
+        self.question.as_ref().map(|question| Instant::now() + self.patience(question))
     }
 
     /// Returns how long the request has already waited elsewhere.
@@ -280,7 +286,8 @@ pub(crate) fn classify<'r, 'a: 'r>(
 fn slice_size(served: &ServedGroup, head: &RequestHead) -> Option<u64> {
     let config = served.group.config();
     let is_sliced = matches!(served.origin, Origin::Http(_)) && config.mode == Mode::On && head.content().is_none();
-    config.limits.slices.filter(|_| is_sliced).map(|size| size.0)
+    // A slice that the store has no room for cannot be put beside others.
+    config.limits.slices.map(|size| size.0).filter(|size| is_sliced && *size <= served.quota.limit())
 }
 
 /// Returns how often a request has been through this installation.

@@ -53,14 +53,14 @@ pub(crate) async fn join(
     fwd: &'static str,
     since: LoadStart,
 ) -> Response<Body> {
-    let mut failure = Failure::NewVersion;
+    let (mut failure, end) = (Failure::NewVersion, request.reply_by());
     for _ in 0..BEGINNINGS {
         let loaded = match miss::wait(cache, request, route.clone(), fwd, since).await {
             FlightAnswer::Loaded(loaded) if loaded.entry.slice_extent().is_some() => loaded,
             other => return miss::respond(cache, request, body, other, fwd).await,
         };
         let LoadedResponse { entry, verdict, growing, .. } = loaded;
-        match answer(cache, request, (&entry, growing), verdict).await {
+        match answer(cache, request, (&entry, growing), verdict, end).await {
             Ok(Some(response)) => return response,
             // Only the origin may answer it.
             Ok(None) => {
@@ -76,15 +76,17 @@ pub(crate) async fn join(
     pass::load_failed(cache, request, failure)
 }
 
-/// Returns a file as the response to a request. `first`: its first slice. None if only the origin may answer it. Fails
-/// where the first slice that the request needs is not to be had.
+/// Returns a file as the response to a request, of which the first slice is given. `end`: when a question is told that
+/// it is being loaded. None if only the origin may answer it. Fails where the first slice that the request needs is not
+/// to be had.
 pub(crate) async fn answer(
     cache: &Arc<Cache>,
     request: &CacheRequest<'_>,
     (entry, growing): (&Arc<Entry>, Option<Arc<GrowingBody>>),
     mut verdict: Verdict,
+    end: Option<Instant>,
 ) -> Result<Option<Response<Body>>, Failure> {
-    let (came, metrics) = (Instant::now(), &request.served.metrics);
+    let metrics = &request.served.metrics;
     let first = Fetched::of(entry.clone(), growing).ok_or(Failure::BadResponse)?;
     let file = File::of(cache, request, &first).ok_or(Failure::BadResponse)?;
     let length = file.length();
@@ -98,38 +100,34 @@ pub(crate) async fn answer(
         Part::Range(first, last) => (first, last.saturating_add(1)),
         _ => (0, 0),
     };
-    let is_first = from < file.slice_end(0);
-    let slice = if is_first { first } else { fetch(&file, from).await? };
-    let stream = SliceStream::new(file, (from, to), slice);
+    let takes_whole = request.http.is_get()
+        && to.saturating_sub(from) <= LARGEST_FOR_PROXIES
+        && request.question.as_ref().is_some_and(|question| !question.streams);
+    let body = async {
+        let slice = if from < file.slice_end(0) { first } else { file.fetch(from).await? };
+        let stream = SliceStream::new(file, (from, to), slice);
+        match takes_whole {
+            true => whole(cache, stream).await,
+            false => Ok(Body::stream(GuardedBody { body: stream, _guard: request.head.reservation() })),
+        }
+    };
+    let body = match end {
+        Some(end) => match timeout_at(end, body).await {
+            Ok(body) => body?,
+            // What has been loaded by then is there the next time.
+            Err(_) => {
+                metrics.count_response(Outcome::Loading.label());
+                return Ok(Some(response::verdict_only(&Verdict::new(Outcome::Loading))));
+            }
+        },
+        None => body.await?,
+    };
     // A proxy keeps no copy of a file, and its other clients ask for themselves.
     verdict.shared = false;
-    let body = match &request.question {
-        Some(question)
-            if !question.streams && request.http.is_get() && to.saturating_sub(from) <= LARGEST_FOR_PROXIES =>
-        {
-            match timeout_at(came + request.patience(question), whole(cache, stream)).await {
-                Ok(body) => body?,
-                // What has been loaded by then is there the next time.
-                Err(_) => {
-                    metrics.count_response(Outcome::Loading.label());
-                    return Ok(Some(response::verdict_only(&Verdict::new(Outcome::Loading))));
-                }
-            }
-        }
-        _ => Body::stream(GuardedBody { body: stream, _guard: request.head.reservation() }),
-    };
     let outcome = verdict.outcome;
     let response =
         response::from_content(request, (entry, Content::Sliced(body, length)), &part, verdict, &cache.names);
     Ok(response.inspect(|_| metrics.count_response(outcome.label())))
-}
-
-async fn fetch(file: &File, at: u64) -> Result<Fetched, Failure> {
-    let fetched = file.fetch(at).await;
-    if matches!(fetched, Err(Failure::NewVersion)) {
-        file.forget().await;
-    }
-    fetched
 }
 
 /// Reads a part of a file to its end, for a proxy that takes whole bodies alone. It shares the store's memory.

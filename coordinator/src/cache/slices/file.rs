@@ -6,7 +6,7 @@ use crate::{
         invalidation,
         load_outcome::LoadedResponse,
         miss::{self, FlightAnswer},
-        peer_load,
+        ownership, peer_load,
         peer_load::PeerRoute,
         request::CacheRequest,
         slices::first::reuse,
@@ -36,6 +36,8 @@ pub(crate) struct File {
     size: u64,
     length: u64,
     version: String,
+    /// When its first slice arrived here, by the store's clock.
+    arrived: u64,
 }
 
 /// A slice that is there, or still growing.
@@ -71,7 +73,7 @@ impl File {
     /// Returns the file of a first slice, for a request. None: it is no first slice.
     pub(crate) fn of(cache: &Arc<Cache>, request: &CacheRequest<'_>, first: &Fetched) -> Option<Arc<Self>> {
         let asked = request.first_slice().filter(|asked| asked.has(first.extent))?;
-        let version = with_fields(&first.entry, |stored| strong_tag(&stored))?;
+        let version = version(&first.entry)?;
         let group = &request.served.group;
         let theirs = request.question.as_ref();
         let question = Question {
@@ -91,6 +93,7 @@ impl File {
             size: asked.size,
             length: first.extent.length,
             version: String::from_utf8(version).ok()?,
+            arrived: first.entry.arrived,
         }))
     }
 
@@ -111,6 +114,14 @@ impl File {
 
     /// Returns the slice that a byte is in: from the store, or as soon as its head is here.
     pub(crate) async fn fetch(&self, at: u64) -> Result<Fetched, Failure> {
+        let fetched = self.find(at).await;
+        if matches!(fetched, Err(Failure::NewVersion)) {
+            self.forget().await;
+        }
+        fetched
+    }
+
+    async fn find(&self, at: u64) -> Result<Fetched, Failure> {
         let slice = Slice::numbered(self.size, at / self.size, &self.version);
         let fields = self.head.fields();
         let Ok(http) = self.head.request(&fields) else { return Err(Failure::Internal) };
@@ -185,16 +196,36 @@ impl File {
 
     /// Whether it is the slice that was asked for, of this version.
     fn check(&self, request: &CacheRequest<'_>, fetched: Fetched) -> Result<Fetched, Failure> {
-        let version = with_fields(&fetched.entry, |stored| strong_tag(&stored));
-        if fetched.extent.length != self.length || version.as_deref() != Some(self.version.as_bytes()) {
+        if fetched.extent.length != self.length || !self.is_version_of(&fetched.entry) {
             return Err(Failure::NewVersion);
         }
         let is_it = request.slice.as_ref().is_some_and(|slice| slice.has(fetched.extent));
         if is_it { Ok(fetched) } else { Err(Failure::BadResponse) }
     }
 
-    /// Forgets the first slice, here and at its owner, where the origin has another version: the next request gets that.
-    pub(crate) async fn forget(&self) {
-        invalidation::after_new_version(&self.cache, &self.served, &self.head, &self.key).await;
+    fn is_version_of(&self, entry: &Entry) -> bool {
+        version(entry).as_deref() == Some(self.version.as_bytes())
     }
+
+    /// Forgets the first slice, here and at its owner, where the origin has another version: the next request gets that.
+    async fn forget(&self) {
+        if !self.is_superseded() {
+            invalidation::after_new_version(&self.cache, &self.served, &self.head, &self.key).await;
+        }
+    }
+
+    /// Whether this coordinator owns the file, and has the first slice of a newer version.
+    fn is_superseded(&self) -> bool {
+        let Self { cache, served, head, .. } = self;
+        let (first, fields) = (Slice::first(self.size).key(&self.key), head.fields());
+        let Ok(http) = head.request(&fields) else { return false };
+        let stored = cache.store.get(&served.quota, &first, cache.clock.now(), |entry| entry.answers(&http));
+        let is_newer = |entry: Arc<Entry>| entry.arrived > self.arrived && !self.is_version_of(&entry);
+        !ownership::is_of_another(cache, self.key.hash()) && stored.is_some_and(is_newer)
+    }
+}
+
+/// Returns the version of the file that a slice is of.
+fn version(slice: &Entry) -> Option<Vec<u8>> {
+    with_fields(slice, |stored| strong_tag(&stored))
 }

@@ -53,13 +53,16 @@ impl SliceStream {
 
     fn fetch(&self, at: u64) -> Fetching {
         let file = self.file.clone();
-        Fetching(tokio::spawn(async move {
-            let fetched = file.fetch(at).await;
-            if matches!(fetched, Err(Failure::NewVersion)) {
-                file.forget().await;
-            }
-            fetched
-        }))
+        Fetching(tokio::spawn(async move { file.fetch(at).await }))
+    }
+
+    /// Fetches a slice once more that broke off: the rest of it may be had elsewhere, or later.
+    fn again(&mut self, why: Option<Cut>) -> State {
+        let end = self.file.slice_end(self.at);
+        if self.broken.replace(end) == Some(end) {
+            return State::Cut(why.unwrap_or(Cut(Failure::IncompleteBody.label())));
+        }
+        State::Fetching(self.fetch(self.at))
     }
 
     fn data(&mut self, mut data: Bytes) -> Option<Bytes> {
@@ -80,7 +83,7 @@ impl http_body::Body for SliceStream {
             match &mut this.slice {
                 State::There(fetched) => {
                     let body = fetched.read(this.at);
-                    this.slice = body.map_or(State::Cut(Cut(Failure::BadResponse.label())), State::Reading);
+                    this.slice = body.map_or_else(|| this.again(None), State::Reading);
                     let next = this.file.slice_end(this.at);
                     if next < this.to && this.next.is_none() {
                         this.next = Some(this.fetch(next));
@@ -96,15 +99,7 @@ impl http_body::Body for SliceStream {
                         let next = this.next.take();
                         this.slice = State::Fetching(next.unwrap_or_else(|| this.fetch(this.at)));
                     }
-                    // It broke off: the rest of it may be had elsewhere, or later.
-                    broken if this.broken == Some(this.file.slice_end(this.at)) => {
-                        let why = broken.and_then(Result::err);
-                        this.slice = State::Cut(why.unwrap_or(Cut(Failure::IncompleteBody.label())));
-                    }
-                    _ => {
-                        this.broken = Some(this.file.slice_end(this.at));
-                        this.slice = State::Fetching(this.fetch(this.at));
-                    }
+                    broken => this.slice = this.again(broken.and_then(Result::err)),
                 },
                 State::Fetching(fetching) => {
                     let fetched = ready!(Pin::new(&mut fetching.0).poll(cx)).unwrap_or(Err(Failure::Internal));

@@ -44,8 +44,10 @@ pub(crate) enum TransferKind {
 /// Appends a key's entries as frames. An entry that is too long for one is left out.
 pub(crate) fn write(cache: &Cache, key: &Key, entries: &[Arc<Entry>], used: Recency, rules: &str, out: &mut Vec<u8>) {
     let now = cache.clock.now();
-    // A part is not worth it, and a receiver that does not know parts would take it for the whole.
-    for entry in entries.iter().filter(|entry| !entry.is_part()) {
+    // A part is not worth it, and a receiver that does not know parts would take it for the whole. The first slice of a
+    // file is found at the owner of the file, where its own key does not lead.
+    let moves = |entry: &&Arc<Entry>| !entry.is_part() && entry.slice_extent().is_none_or(|extent| extent.first > 0);
+    for entry in entries.iter().filter(moves) {
         let fields = entry.all_lines().map(|(name, value)| (name.as_str().as_bytes(), value)).collect();
         let metadata = frame::Metadata {
             stored: entry.stored_on_arrival(),

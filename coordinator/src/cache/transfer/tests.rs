@@ -134,3 +134,13 @@ async fn bytes_that_are_no_message_change_nothing() {
     }
     assert_eq!(metric(&cache, "meshcache_received_entries_total"), 0);
 }
+
+#[test]
+fn the_first_slice_of_a_file_stays_since_its_own_key_leads_to_another_owner() {
+    let cache = here();
+    let empty = frame::new_message(&Position::default()).len();
+    for (extent, moves) in [("bytes 0-2/9", false), ("bytes 3-5/9", true)] {
+        let slice = crate::cache::response::tests::entry(&[("meshcache-slice", extent)], b"abc");
+        assert_eq!(message(&cache, "/a", slice).len() > empty, moves, "{extent}");
+    }
+}
