@@ -23,6 +23,11 @@ pub(super) struct Figures {
     pub(super) keys: u64,
     pub(super) loads: u64,
     pub(super) most_loads: u64,
+    /// Answers in parts that were whole for their readers, but of two versions, or shorter than they should be.
+    pub(super) mixed: u64,
+    pub(super) short: u64,
+    /// Readers that went on elsewhere.
+    pub(super) continued: u64,
     /// Requests that passed by a load's leave, and the keys for which more did so than there were loads.
     pub(super) leaves: u64,
     pub(super) too_many_leaves: u64,

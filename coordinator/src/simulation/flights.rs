@@ -20,7 +20,7 @@ use meshcache_protocol::{
 use std::sync::Arc;
 
 /// The time that the service takes, milliseconds.
-const SERVICE: u64 = 20;
+pub(super) const SERVICE: u64 = 20;
 
 /// Called with the version that a flight brought, and whether it is shared.
 pub(super) type Waiter = Box<dyn FnOnce(&mut World, Option<(u64, bool)>)>;
@@ -143,23 +143,28 @@ impl World {
                     if world.nodes[at].incarnation != incarnation {
                         return;
                     }
-                    let cache = world.nodes[at].cache.clone();
-                    let now = cache.clock.now();
-                    let entry = Arc::new(Entry::new(Parts {
-                        status: StatusCode::OK,
-                        fields: Vec::new(),
-                        tags: "surrogate-key",
-                        body: Bytes::from(format!("{key} {version}")),
-                        selecting: Selecting::default(),
-                        stored: Stored { for_everybody: false, ..fresh(HOUR) },
-                        arrived: now,
-                        position: load.position().clone(),
-                    }));
-                    let kept = cache.store.put(&cache.group_table().named("g").unwrap().quota, &load, entry, now);
+                    let kept = world.store(at, key, &load, version);
                     world.complete_flight(at, key, flight, version, kept);
                 })
             });
         });
+    }
+
+    /// Stores what a load brought. Returns whether it is kept.
+    pub(super) fn store(&self, at: usize, key: usize, load: &PurgeGuard, version: u64) -> bool {
+        let cache = &self.nodes[at].cache;
+        let now = cache.clock.now();
+        let entry = Arc::new(Entry::new(Parts {
+            status: StatusCode::OK,
+            fields: Vec::new(),
+            tags: "surrogate-key",
+            body: Bytes::from(format!("{key} {version}")),
+            selecting: Selecting::default(),
+            stored: Stored { for_everybody: false, ..fresh(HOUR) },
+            arrived: now,
+            position: load.position().clone(),
+        }));
+        cache.store.put(&cache.group_table().named("g").unwrap().quota, load, entry, now)
     }
 
     fn complete_flight(&mut self, at: usize, key: usize, flight: u64, version: u64, kept: bool) {

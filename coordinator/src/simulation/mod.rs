@@ -8,6 +8,7 @@
 //! `make simulation SEED=1 PEERS=1000 PROXIES=10000 SECONDS=20` runs a large one: six minutes and 5 GB on one core of a
 //! busy machine, nearly all of it for the million pairs of coordinators that catch up with each other every second.
 
+mod bodies;
 mod check;
 mod feed;
 mod flights;
@@ -20,5 +21,6 @@ mod proxy;
 mod purges;
 mod questions;
 mod queue;
+mod streams;
 mod tests;
 mod world;

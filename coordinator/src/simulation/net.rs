@@ -92,7 +92,7 @@ impl World {
         true
     }
 
-    fn arrive(&mut self, to: Endpoint, run: impl FnOnce(&mut World) + 'static) {
+    pub(super) fn arrive(&mut self, to: Endpoint, run: impl FnOnce(&mut World) + 'static) {
         match to {
             Endpoint::Node(node) => self.arrive_at(node, run),
             Endpoint::Proxy(_) => run(self),

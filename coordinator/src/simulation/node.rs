@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     cluster::announcements::{Announcements, MembershipEvent},
     feed::Feed,
-    simulation::{feed::Poll, flights::Waiter, leaves::Leaves, net::Event, world::World},
+    simulation::{bodies::Body, feed::Poll, flights::Waiter, leaves::Leaves, net::Event, world::World},
 };
 use meshcache_protocol::Breaker;
 use std::{
@@ -34,6 +34,8 @@ pub(super) struct Node {
     pub(super) flights: BTreeMap<usize, u64>,
     pub(super) waiters: BTreeMap<u64, Vec<Waiter>>,
     pub(super) leaves: Leaves,
+    /// The bodies that it reads, part after part.
+    pub(super) streams: BTreeMap<usize, Body>,
     pub(super) breakers: BTreeMap<usize, Breaker>,
     pub(super) polls: Vec<Poll>,
 }
@@ -60,6 +62,7 @@ impl Node {
             flights: BTreeMap::new(),
             waiters: BTreeMap::new(),
             leaves: Leaves::default(),
+            streams: BTreeMap::new(),
             breakers: BTreeMap::new(),
             polls: Vec::new(),
         }

@@ -109,6 +109,7 @@ impl World {
 
     fn record_flush(&mut self, at: usize, had: Purged) {
         self.figures.flushes += u64::from(had.entries > 0);
+        self.nodes[at].streams.clear();
         self.publish(at);
     }
 
@@ -134,7 +135,9 @@ impl World {
     fn publish_purge(&mut self, at: usize, scope: &Scope) {
         let named = PurgeMatcher::new(scope, &self.groups);
         let keys = &self.keys;
-        self.nodes[at].flights.retain(|key, _| named.match_key(&keys[*key]) == KeyMatch::No);
+        let is_open = |key: &usize| named.match_key(&keys[*key]) == KeyMatch::No;
+        self.nodes[at].flights.retain(|key, _| is_open(key));
+        self.nodes[at].streams.retain(|key, _| is_open(key));
         self.publish(at);
     }
 

@@ -75,10 +75,24 @@ impl World {
         asked: &Asked,
         responder: Responder<QuestionResponse>,
     ) {
-        let (asked, told) = match asked {
-            Asked::Plain => (asked.clone(), wire::Question::default()),
-            Asked::Question(said) => (asked.clone(), said.clone()),
+        let told = match asked {
+            Asked::Plain => wire::Question::default(),
+            Asked::Question(said) => said.clone(),
         };
+        let asked = asked.clone();
+        self.once_current(at, port, told, move |world, is_current| {
+            if is_current { world.look_up(at, key, &asked, responder) } else { world.pass_behind(responder) }
+        });
+    }
+
+    /// Continues when a node knows the purges that it is told of, or when that takes too long.
+    pub(super) fn once_current(
+        &mut self,
+        at: usize,
+        port: Port,
+        told: wire::Question,
+        then: impl FnOnce(&mut World, bool) + 'static,
+    ) {
         let knows = move |world: &World| {
             let claim = match port {
                 Port::Peer => Claim::Peer(&told.purge),
@@ -87,19 +101,17 @@ impl World {
             world.nodes[at].cache.consistency.record_claim(claim)
         };
         match knows(self) {
-            Standing::Current => return self.look_up(at, key, &asked, responder),
-            Standing::Unproven => return self.pass_behind(responder),
+            Standing::Current => return then(self, true),
+            Standing::Unproven => return then(self, false),
             Standing::Behind => {}
         }
         self.request_catch_up(at);
         let incarnation = self.nodes[at].incarnation;
         self.after(WAIT, move |world| {
             world.arrive_at(at, move |world| {
-                if world.nodes[at].incarnation != incarnation {
-                } else if knows(world) == Standing::Current {
-                    world.look_up(at, key, &asked, responder);
-                } else {
-                    world.pass_behind(responder);
+                if world.nodes[at].incarnation == incarnation {
+                    let is_current = knows(world) == Standing::Current;
+                    then(world, is_current);
                 }
             })
         });

@@ -2,7 +2,7 @@
 
 use crate::simulation::{
     check::Figures,
-    world::{Plan, World},
+    world::{Breaks, Plan, World},
 };
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -26,6 +26,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         duration: seconds * 1000,
         requests: (proxies * 5).clamp(1000, 20_000),
         long: 0,
+        streamed: 0,
         loss: 0,
         purges: 0,
         bursts: false,
@@ -33,6 +34,7 @@ fn sized(peers: u64, proxies: u64, seconds: u64) -> Plan {
         changes: 0,
         forgeries: 0,
         ignores_purges: false,
+        breaks: Breaks::default(),
     }
 }
 
@@ -45,6 +47,7 @@ fn run(name: &str, plan: Plan) -> Figures {
         (0, 0, 0),
         "{figures:?}"
     );
+    assert_eq!((figures.mixed, figures.short), (0, 0), "{figures:?}");
     assert_eq!(figures.too_many_leaves, 0, "the service sees a load and one request beside it: {figures:?}");
     figures
 }
@@ -128,4 +131,35 @@ fn nodes_that_ignore_the_purges_of_others_are_noticed() {
     let plan = Plan { ignores_purges: true, loss: 5, purges: 50, faults: 2000, ..plan() };
     let figures = World::run(Plan { keys: 50, duration: 20_000, ..plan });
     assert!(figures.stale_from_coordinators > 0, "{figures:?}");
+}
+
+/// Answers in parts, whose owners die in the middle and whose versions change.
+fn streams() -> Plan {
+    Plan { keys: 20, streamed: 20, requests: 200, purges: 100, faults: 2000, loss: 1, ..plan() }
+}
+
+#[test]
+fn in_quiet_times_each_answer_in_parts_is_loaded_once_and_nobody_is_cut() {
+    let figures = run("quiet streams", Plan { faults: 0, loss: 0, ..streams() });
+    assert!(figures.answers["streamed"] > 3000 && figures.loads <= figures.keys + figures.purges, "{figures:?}");
+    assert_eq!((figures.answers.get("cut"), figures.continued), (None, 0), "{figures:?}");
+}
+
+#[test]
+fn whoever_dies_in_the_middle_no_reader_gets_two_versions_or_a_part_for_the_whole() {
+    for seed in 1..=3 {
+        let figures = run("streams", Plan { seed, changes: 4000, ..streams() });
+        let (streamed, cut) = (figures.answers["streamed"], figures.answers["cut"]);
+        assert!(figures.continued > 30 && streamed > 5 * cut, "{figures:?}");
+        let due = figures.keys + figures.purges;
+        assert!(figures.loads <= 5 * due, "{} loads where {due} were due", figures.loads);
+    }
+}
+
+#[test]
+fn readers_that_take_any_rest_or_a_cut_for_the_end_are_noticed() {
+    let any_rest = World::run(Plan { breaks: Breaks { is_any_rest_taken: true, ..Breaks::default() }, ..streams() });
+    assert!(any_rest.mixed > 0, "{any_rest:?}");
+    let cut = World::run(Plan { breaks: Breaks { is_cut_taken_for_end: true, ..Breaks::default() }, ..streams() });
+    assert!(cut.short > 0 && cut.mixed == 0, "{cut:?}");
 }

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) requests: u64,
     /// The body of every nth key takes its time; 0: of none.
     pub(super) long: u64,
+    /// The number of keys, beside the others, whose answers come in parts.
+    pub(super) streamed: usize,
     /// Lost messages of each thousand.
     pub(super) loss: u64,
     /// Milliseconds from one purge to the next; 0: none.
@@ -43,6 +45,16 @@ pub(super) struct Plan {
     pub(super) forgeries: u64,
     /// Nodes ignore the purges of others, and are not missed: to see that the checks notice it.
     pub(super) ignores_purges: bool,
+    pub(super) breaks: Breaks,
+}
+
+/// What readers of answers in parts do wrong: to see that the checks notice it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Breaks {
+    /// They take any answer for the rest.
+    pub(super) is_any_rest_taken: bool,
+    /// They take a lost connection for the end.
+    pub(super) is_cut_taken_for_end: bool,
 }
 
 pub(super) struct World {
@@ -57,6 +69,7 @@ pub(super) struct World {
     /// Every nth node is cut off from the others; together they are not.
     cut: Option<u64>,
     pub(super) ignores_purges: bool,
+    pub(super) breaks: Breaks,
     pub(super) nodes: Vec<Node>,
     pub(super) proxies: Vec<Proxy>,
     pub(super) keys: Vec<Key>,
@@ -110,10 +123,11 @@ impl World {
             lost: 0,
             cut: None,
             ignores_purges: plan.ignores_purges,
+            breaks: plan.breaks,
             nodes: Vec::new(),
             proxies: (0..plan.proxies).map(Proxy::new).collect(),
-            keys: (0..plan.keys).map(key).collect(),
-            service_keys: (0..plan.keys).map(|_| ServiceKey::default()).collect(),
+            keys: (0..plan.keys + plan.streamed).map(key).collect(),
+            service_keys: (0..plan.keys + plan.streamed).map(|_| ServiceKey::default()).collect(),
             groups,
             config,
             peers: (0..=plan.peers).map(peer).collect(),
@@ -207,13 +221,16 @@ impl World {
             let key = self.dice.below(plan.keys as u64 / 10);
             self.plain_request(beside as usize, at as usize, key as usize);
         }
+        if plan.streamed > 0 {
+            self.stream_requests(plan);
+        }
         self.after(10, move |world| world.clients(plan));
     }
 
     fn purges(&mut self, plan: Plan) {
         // Purges are ordered at some of the coordinators.
-        let (at, key) =
-            (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(plan.keys as u64) as usize);
+        let at = self.dice.below(plan.peers.min(10) as u64) as usize;
+        let key = self.dice.below((plan.keys + plan.streamed) as u64) as usize;
         self.purge(at, key);
         if plan.bursts {
             let (again, pause) = (self.dice.below(plan.peers.min(10) as u64) as usize, self.dice.below(50));
