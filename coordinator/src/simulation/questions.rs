@@ -28,8 +28,6 @@ pub(super) const HOUR: u64 = 3_600_000;
 const CLIENT: u64 = 5000;
 
 /// What is asked of a node.
-// Few are asked at a time, and most are questions.
-#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "few are alive at once")]
 pub(super) enum Asked {
