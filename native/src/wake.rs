@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long an answer is held that is not whole, milliseconds.
-const MOST_HELD: u64 = 5;
+const MOST_HELD: u64 = 2;
 
 /// Something that a stream has to do, on its worker.
 pub(crate) enum Task {

@@ -63,8 +63,13 @@ pub(super) async fn run(report: &Report) {
         }
         // Throughput is the inverse of time.
         let target = Target::AtLeast(least, None);
-        let name = format!("throughput of one {kind} of 64 MiB / nginx's, by CPU");
-        report.add(Figure::new(&name, Unit::Ratio, ratios(their_cpu, cpu), target));
-        report.add(Figure::new("  by the clock", Unit::Ratio, ratios(their_wall, wall), target));
+        let name = format!("throughput of one {kind} of 64 MiB / nginx's");
+        report.add(Figure::new(&name, Unit::Ratio, ratios(their_wall, wall), target));
+        report.add(Figure::new(
+            "  bytes for the same CPU / nginx's",
+            Unit::Ratio,
+            ratios(their_cpu, cpu),
+            Target::Beside,
+        ));
     }
 }
