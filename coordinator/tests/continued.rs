@@ -1,5 +1,7 @@
 //! An owner that is killed in the middle of a body: readers at other coordinators have the rest from elsewhere, of the
 //! same version, or are cut.
+//!
+//! Long: each case has its owner, its death, and what is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod plane;

@@ -39,6 +39,7 @@
 {{- range .Values.groups }}
 {{- if has .name $seen }}{{ fail (printf "groups: two are named `%s`" .name) }}{{ end }}
 {{- $seen = append $seen .name }}
+{{- if and (ne (.fill | default "origin") "proxy") (not (dig "url" "" (.origin | default dict))) }}{{ fail (printf "groups: group `%s` has no origin.url, from which coordinators load; or write fill: proxy" .name) }}{{ end }}
 {{- if and .fillers (eq (include "meshcache.identity" $) "none") }}{{ fail (printf "groups: `fillers` of group `%s` are told by their mTLS identity: set identity: xfcc, behind a sidecar that sets x-forwarded-client-cert" .name) }}{{ end }}
 {{- if and .callers (not (has "*" .callers)) (eq (include "meshcache.identity" $) "none") }}{{ fail (printf "groups: `callers` of group `%s` are told apart by their mTLS identity: set identity: xfcc, behind a sidecar that sets x-forwarded-client-cert" .name) }}{{ end }}
 {{- end }}
