@@ -26,7 +26,7 @@ fn documented() -> BTreeSet<String> {
         .filter(|name| !name.starts_with("meshcache_filter_"))
         // Its series begin with the first failure: src/origin/tests/addresses.rs sees them.
         .filter(|name| *name != "meshcache_origin_address_failures_total")
-        // These begin with the first reader that goes on, and with the first grant: tests/window.rs and tests/fill.rs see them.
+        // These begin with the first reader that goes on, and with the first grant: window.rs and fill.rs see them.
         .filter(|name| !["meshcache_continued_total", "meshcache_fills_total"].contains(name))
         .map(str::to_owned)
         .collect()
