@@ -50,14 +50,17 @@ async fn a_hit_allocates_no_more_for_a_large_body_than_for_a_small_one() {
     for target in ["/1024", "/65536", "/4194304"] {
         front.ask("GET", target, &[("host", "h")]).await;
         let hit = || Request::get(target).header("host", "h").body(Body::empty()).unwrap();
-        // The first hit of a thread prepares what later ones use.
-        drop(lookup::answer(&front.cache, Port::Data, hit()).await);
-        let request = hit();
-        let before = ALLOCATED.get();
-        let response = lookup::answer(&front.cache, Port::Data, request).await;
-        let after = ALLOCATED.get();
-        assert!(response.headers()["cache-status"].to_str().unwrap().contains("; hit"), "{:?}", response.headers());
-        counts.push((after.0 - before.0, after.1 - before.1));
+        // The first hit of a thread prepares what later ones use, and now and then a table grows: the usual hit counts.
+        let mut usual = (usize::MAX, usize::MAX);
+        for _ in 0..8 {
+            let request = hit();
+            let before = ALLOCATED.get();
+            let response = lookup::answer(&front.cache, Port::Data, request).await;
+            let after = ALLOCATED.get();
+            assert!(response.headers()["cache-status"].to_str().unwrap().contains("; hit"), "{:?}", response.headers());
+            usual = usual.min((after.0 - before.0, after.1 - before.1));
+        }
+        counts.push(usual);
     }
     println!("allocations and bytes of a hit: {counts:?}");
     assert!(counts.iter().all(|(count, bytes)| *count <= MOST && *bytes < 4096), "{counts:?}");
