@@ -35,8 +35,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most allocations of a hit, without those of its connection.
-const MOST: usize = 7;
+/// The most allocations of a hit, without those of its connection: one is the handle of a small body (`store/apart.rs`),
+/// which a large one keeps.
+const MOST: usize = 8;
 
 #[tokio::test]
 async fn a_hit_allocates_no_more_for_a_large_body_than_for_a_small_one() {
