@@ -52,6 +52,16 @@ impl Mesh {
         Self { origin, coordinators, cached, web, other }
     }
 
+    /// The load that one proxy has left is this one's, while the gate is still shut.
+    async fn fills_next(&self, proxy: &Envoy, gate: &Gate) {
+        let to = proxy.listener("front");
+        let waits = tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await.unwrap() });
+        await_until(async || self.origin.hits("/a") == 2, SOON, "the next one has passed").await;
+        gate.open();
+        let answer = waits.await.unwrap();
+        assert!(answer.text() == "filled" && answer.cache_status().contains("detail=fill"), "{answer:?}");
+    }
+
     /// A proxy that knows the groups.
     async fn proxy(&self, of: &Identity) -> Envoy {
         let mut config = EnvoyConfig::example("front.yaml")
@@ -137,12 +147,7 @@ async fn a_proxy_that_dies_leaves_the_load_to_the_next_at_once() {
     await_until(async || mesh.origin.hits("/a") == 1, SOON, "the first one has passed").await;
     drop(first);
     assert!(dies.await.unwrap().is_err());
-    let to = next.listener("front");
-    let waits = tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await.unwrap() });
-    await_until(async || mesh.origin.hits("/a") == 2, SOON, "the next one has passed").await;
-    gate.open();
-    let answer = waits.await.unwrap();
-    assert!(answer.text() == "filled" && answer.cache_status().contains("detail=fill"), "{answer:?}");
+    mesh.fills_next(&next, &gate).await;
     mesh.await_lost().await;
 }
 
@@ -157,12 +162,7 @@ async fn a_client_that_leaves_leaves_the_load_to_the_next_at_once() {
     await_until(async || mesh.origin.hits("/a") == 1, SOON, "the first one has passed").await;
     leaves.abort();
     mesh.await_lost().await;
-    let to = next.listener("front");
-    let waits = tokio::spawn(async move { Ask::get(HOST, "/a").send(to).await.unwrap() });
-    await_until(async || mesh.origin.hits("/a") == 2, SOON, "the next one has passed").await;
-    gate.open();
-    let answer = waits.await.unwrap();
-    assert!(answer.text() == "filled" && answer.cache_status().contains("detail=fill"), "{answer:?}");
+    mesh.fills_next(&next, &gate).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

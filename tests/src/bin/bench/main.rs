@@ -36,6 +36,7 @@ mod report;
 mod rest;
 mod ring;
 mod rounds;
+mod scripted_origin;
 mod size;
 mod slow_origin;
 mod soak;

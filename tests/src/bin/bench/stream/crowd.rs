@@ -6,11 +6,12 @@ use meshcache_tests::Coordinator;
 
 use super::{
     drain::{all_at_once, rested},
-    paced_origin::PacedOrigin,
+    paced_origin::Paced,
 };
 use crate::{
     figure::{Figure, Target, Unit},
     report::Report,
+    scripted_origin::ScriptedOrigin,
 };
 
 const CLIENTS: u64 = 1000;
@@ -22,7 +23,7 @@ const REST: Duration = Duration::from_secs(5);
 pub(super) async fn run(report: &Report) {
     let clients = report.scaled(CLIENTS);
     report.step(&format!("an answer of 8 MiB that takes a second, to {clients} clients at once"));
-    let origin = PacedOrigin::start().await;
+    let origin = ScriptedOrigin::start(Paced).await;
     let coordinator = Coordinator::in_front_of(&origin.url(), &["--store-bytes", "256MiB"]).await;
     let mut connections = rested(coordinator.ports.data, clients).await;
     let path = format!("/paced/{BYTES}/{BYTES}/crowd");

@@ -16,7 +16,8 @@ use crate::{
     mesh::{HOST, Mesh, Shape, groups},
     nginx::Nginx,
     report::Report,
-    slow_origin::SlowOrigin,
+    scripted_origin::ScriptedOrigin,
+    slow_origin::Slow,
 };
 
 /// Clients that join one load, and the time over which they come.
@@ -30,7 +31,7 @@ const THROUGH_WASM: f64 = 0.120;
 /// Each way to the origin with keys of its own.
 pub(super) async fn run(report: &Report) {
     report.step("first byte, an origin that sends its head at once and its body over 2.5 s");
-    let origin = SlowOrigin::start().await;
+    let origin = ScriptedOrigin::start(Slow).await;
     let coordinators = Coordinators::start(2, &groups(HOST, &origin.url()), &[]).await;
     let nginx = Nginx::caching(origin.addr).await;
     let rounds = report.effort.rounds.min(5);

@@ -7,13 +7,14 @@ use tokio::{net::TcpStream, task::JoinSet};
 
 use super::{
     drain::{drain, rested},
-    paced_origin::PacedOrigin,
+    paced_origin::Paced,
 };
 use crate::{
     figure::{Figure, Target, Unit},
     mesh::ask,
     nginx::Nginx,
     report::Report,
+    scripted_origin::ScriptedOrigin,
 };
 
 const CLIENTS: u32 = 100;
@@ -29,7 +30,7 @@ const BESIDE: Duration = Duration::from_secs(2);
 pub(super) async fn run(report: &Report) {
     let bytes = report.scaled(BYTES);
     report.step(&format!("{CLIENTS} clients within 0.4 s for one answer of {bytes} bytes, an origin of 8 MiB/s"));
-    let origin = PacedOrigin::start().await;
+    let origin = ScriptedOrigin::start(Paced).await;
     let coordinator = Coordinator::in_front_of(&origin.url(), &[]).await;
     let path = format!("/paced/{bytes}/{RATE}/ours");
     let connections = rested(coordinator.ports.data, CLIENTS.into()).await;
