@@ -21,6 +21,7 @@ use crate::{
     departure,
     feed::Feed,
     http::request_body::ControlBodies,
+    inquiry::Inquiry,
     kube::{ApiError, HookError, KubeDiscovery, view::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
@@ -151,7 +152,14 @@ impl Coordinator {
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let bodies = Arc::new(ControlBodies::new(metrics.clone()));
+        let inquiry = Arc::new(Inquiry {
+            cache: cache.clone(),
+            feed: feed.clone(),
+            me: config.name.clone(),
+            store_bytes: config.store_bytes,
+        });
         let admin_routes = AdminPort {
+            inquiry: inquiry.clone(),
             cache: cache.clone(),
             purger: purger.clone(),
             tokens: admin_tokens,
@@ -206,6 +214,7 @@ impl Coordinator {
                     pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
                     bodies,
                     ends,
+                    inquiry: Some(inquiry),
                 },
             ),
             extra,

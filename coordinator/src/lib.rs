@@ -29,6 +29,8 @@ mod departure;
 pub mod embedded;
 pub mod feed;
 pub mod http;
+#[cfg(feature = "program")]
+pub mod inquiry;
 mod jitter;
 #[cfg(feature = "program")]
 pub mod kube;

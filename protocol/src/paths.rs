@@ -31,16 +31,19 @@ pub const PUSH: &str = "/.meshcache/push";
 /// `POST`, peer port. A coordinator announces that it joins or leaves.
 pub const ANNOUNCE: &str = "/.meshcache/word";
 
+/// `POST`, peer port. A coordinator asks another about itself, on behalf of an administrator.
+pub const ASK: &str = "/.meshcache/ask";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn paths_are_what_filters_and_coordinators_of_other_versions_call() {
-        let all = [FEED, INVALIDATE, FILL, PURGE, CATCH_UP, PEEK, PUSH, ANNOUNCE];
+        let all = [FEED, INVALIDATE, FILL, PURGE, CATCH_UP, PEEK, PUSH, ANNOUNCE, ASK];
         assert_eq!(
             all.map(|path| path.strip_prefix(CONTROL)),
-            ["feed", "invalidate", "fill", "purge", "purges", "peek", "push", "word"].map(Some)
+            ["feed", "invalidate", "fill", "purge", "purges", "peek", "push", "word", "ask"].map(Some)
         );
     }
 }

@@ -111,6 +111,8 @@ impl Node {
             pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
             bodies: Arc::new(ControlBodies::new(metrics.clone())),
             ends: None,
+            #[cfg(feature = "program")]
+            inquiry: None,
         };
         let (drain, draining) = watch::channel(false);
         let (mut serving, mut background) = (JoinSet::new(), JoinSet::new());

@@ -1,6 +1,8 @@
 //! The peer port: calls between coordinators. Without a token there is no answer, or, where peers trust all who reach
 //! them, an answer to questions and peeks alone.
 
+#[cfg(feature = "program")]
+use crate::inquiry::Inquiry;
 use crate::{
     cache::{
         invalidation, lookup,
@@ -58,6 +60,9 @@ pub struct PeerPort {
     pub(crate) bodies: Arc<ControlBodies>,
     /// What wants to know of requests that have ended.
     pub(crate) ends: Option<Arc<RequestEnds>>,
+    /// What is told to administrators.
+    #[cfg(feature = "program")]
+    pub(crate) inquiry: Option<Arc<Inquiry>>,
 }
 
 impl Handler for PeerPort {
@@ -102,7 +107,7 @@ impl PeerPort {
             return invalidation::answer(&self.cache, Port::Peer, request).await;
         }
         match (request.uri().path(), request.method()) {
-            (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE, method)
+            (paths::PURGE | paths::CATCH_UP | paths::PEEK | paths::PUSH | paths::ANNOUNCE | paths::ASK, method)
                 if method != Method::POST =>
             {
                 with_field(empty(StatusCode::METHOD_NOT_ALLOWED), header::ALLOW, "POST")
@@ -112,7 +117,24 @@ impl PeerPort {
             (paths::PEEK, _) => self.peek(request).await,
             (paths::PUSH, _) => self.push(request).await,
             (paths::ANNOUNCE, _) => self.announcement(request).await,
+            #[cfg(feature = "program")]
+            (paths::ASK, _) => self.ask(request).await,
             _ => empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Tells of this coordinator, for an administrator of another one.
+    #[cfg(feature = "program")]
+    async fn ask(&self, request: Request<Body>) -> Response<Body> {
+        let Some(inquiry) = &self.inquiry else { return empty(StatusCode::NOT_FOUND) };
+        let body = match self.bodies.read(request, MAX_CALL).await {
+            Ok(body) => body,
+            Err(error) => return error.response(),
+        };
+        let Ok(ask) = serde_json::from_slice(&body) else { return empty(StatusCode::BAD_REQUEST) };
+        match inquiry.answer(&ask).await {
+            Ok(answer) => with_field(Response::new(Body::from(answer)), header::CONTENT_TYPE, "application/json"),
+            Err(why) => text(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()),
         }
     }
 

@@ -78,7 +78,7 @@ fn no_file_imports_itself_through_others() {
     let mut problems = Vec::new();
     for name in crates() {
         let imports = imports(&name);
-        assert!(imports.edges().count() > 2, "{name}: its imports were not read");
+        assert!(imports.edges().next().is_some(), "{name}: its imports were not read");
         problems.extend(imports.cycles().into_iter().map(|cycle| format!("{name}/src: {cycle}")));
     }
     hold("cycles", &problems);

@@ -5,6 +5,7 @@ use crate::{
     cluster::{gossip::MemberView, gossiper::Gossiper},
     config::tokens::Tokens,
     http::request_body::ControlBodies,
+    inquiry::Inquiry,
     purge::{InvalidPurge, PurgeRequest, Purger, is_purge_method},
     server::{Handler, TOO_MANY_FIELDS},
 };
@@ -33,6 +34,8 @@ const MAX_FORGET: usize = 64 * 1024;
 pub struct AdminPort {
     /// The cache that is shown.
     pub cache: Arc<Cache>,
+    /// What is told of the whole mesh.
+    pub inquiry: Arc<Inquiry>,
     /// Carries out purges.
     pub purger: Arc<Purger>,
     /// The tokens of administrators.
@@ -62,6 +65,7 @@ impl AdminPort {
             .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
+            .route("/mesh", get(mesh))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
@@ -129,6 +133,10 @@ impl Handler for AdminRoutes {
     fn reject(&self, _: &Request<Incoming>) -> Response {
         (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, format!("{}\n", TOO_MANY_FIELDS.label())).into_response()
     }
+}
+
+async fn mesh(State(admin): State<Arc<AdminPort>>) -> Json<meshcache_admin::Mesh> {
+    Json(admin.inquiry.mesh().await)
 }
 
 async fn peers(State(admin): State<Arc<AdminPort>>) -> Json<Value> {

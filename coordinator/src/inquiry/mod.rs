@@ -1,0 +1,89 @@
+//! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
+//! all together (`ask_all`).
+
+use crate::{cache::state::Cache, feed::Feed};
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, Limited};
+use meshcache_admin::{Ask, Coordinator, CoordinatorState, Mesh};
+use meshcache_protocol::{Peer, paths};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{sync::Arc, time::Duration};
+
+/// How long another coordinator may take. One that is stopped must not keep an administrator waiting.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest answer of another coordinator, bytes.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// What is told to administrators.
+pub struct Inquiry {
+    /// The cache.
+    pub cache: Arc<Cache>,
+    /// The feed, for its proxies.
+    pub feed: Arc<Feed>,
+    /// This coordinator's name.
+    pub me: String,
+    /// The store's limit, bytes.
+    pub store_bytes: u64,
+}
+
+/// Why there is no answer: one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoAnswer(pub(crate) String);
+
+impl Inquiry {
+    /// Answers for this coordinator, as JSON.
+    pub(crate) async fn answer(&self, ask: &Ask) -> Result<Vec<u8>, NoAnswer> {
+        match ask {
+            Ask::State => {
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                json(&CoordinatorState { version, store_bytes: self.store_bytes, ..CoordinatorState::default() })
+            }
+            Ask::Why(_) | Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => {
+                Err(NoAnswer("not known to this version".to_owned()))
+            }
+        }
+    }
+
+    /// Tells of the whole mesh.
+    pub(crate) async fn mesh(&self) -> Mesh {
+        let told = |(peer, state): (Peer, Result<CoordinatorState, NoAnswer>)| {
+            let Peer { name, data, peer } = peer;
+            let unreached = state.as_ref().err().map(ToString::to_string);
+            Coordinator { name, data, peer, state: state.ok(), unreached }
+        };
+        let coordinators = self.ask_all(&Ask::State).await.into_iter().map(told).collect();
+        let ring = format!("{:016x}", self.cache.cluster.ring().version());
+        Mesh { me: self.me.clone(), ring, coordinators, ..Mesh::default() }
+    }
+
+    /// Asks all coordinators of the ring, this one first. It is called like the others, but for the network.
+    pub(crate) async fn ask_all<T: DeserializeOwned>(&self, ask: &Ask) -> Vec<(Peer, Result<T, NoAnswer>)> {
+        let ring = self.cache.cluster.ring();
+        let (own, others): (Vec<&Peer>, Vec<&Peer>) = ring.peers().iter().partition(|peer| peer.name == self.me);
+        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask).await));
+        join_all(asked).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask) -> Result<T, NoAnswer> {
+        let answer =
+            if peer.name == self.me { self.answer(ask).await? } else { self.ask_other(peer, &json(ask)?).await? };
+        serde_json::from_slice(&answer).map_err(|error| NoAnswer(format!("its answer is of another version: {error}")))
+    }
+
+    async fn ask_other(&self, peer: &Peer, ask: &[u8]) -> Result<Vec<u8>, NoAnswer> {
+        let answered = async {
+            let failed = |failure: crate::origin::Failure| NoAnswer(failure.label().to_owned());
+            let peers = &self.cache.cluster.peers;
+            let response = peers.post(&peer.name, paths::ASK, ask.to_vec(), PATIENCE).await.map_err(failed)?;
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            Ok(body.map_err(|error| NoAnswer(error.to_string()))?.to_bytes().to_vec())
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err(NoAnswer("timeout".to_owned())))
+    }
+}
+
+/// Writes an answer.
+pub(crate) fn json(answer: &impl Serialize) -> Result<Vec<u8>, NoAnswer> {
+    serde_json::to_vec(answer).map_err(|error| NoAnswer(error.to_string()))
+}
