@@ -85,6 +85,7 @@ extern "C" fn proxy_on_context_create(context: u32, root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(context: u32, _: usize) -> u32 {
+    sweep(context);
     with_root(context, Root::configure);
     // 0 would fail the whole module, other listeners' filters too.
     1
@@ -92,6 +93,7 @@ extern "C" fn proxy_on_configure(context: u32, _: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(context: u32) {
+    sweep(context);
     with_root(context, Root::tick);
 }
 
@@ -144,12 +146,20 @@ extern "C" fn proxy_on_response_trailers(context: u32, _: usize) -> Action {
     })
 }
 
-/// The end of a context. Streams have no other callback for their end: Envoy would call both, one after the other.
-#[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context: u32) {
-    if let Some(mut stream) = with_streams(|streams| streams.remove(&context)).flatten() {
-        stream.leave();
-    } else {
-        ROOTS.with_borrow_mut(|roots| roots.remove(&context));
+/// Lets go of the streams of a root that are over, of those without a root, and of roots that are over. Envoy has a
+/// callback for the end of a context, which would cost each request a call: so ticks look for them.
+fn sweep(root: u32) {
+    let is_over = |context: &u32| !host::act_for(*context);
+    ROOTS.with_borrow_mut(|roots| roots.retain(|context, _| *context == root || !is_over(context)));
+    let is_looked_after = |of: u32| of != root && ROOTS.with_borrow(|roots| roots.contains_key(&of));
+    let over = |streams: &mut BTreeMap<u32, StreamContext>| -> Vec<u32> {
+        let over = streams.iter().filter(|(context, stream)| !is_looked_after(stream.root()) && is_over(context));
+        over.map(|(context, _)| *context).collect()
+    };
+    for context in with_streams(over).unwrap_or_default() {
+        if let Some(mut stream) = with_streams(|streams| streams.remove(&context)).flatten() {
+            stream.leave();
+        }
     }
+    host::act_for(root);
 }

@@ -32,6 +32,11 @@ impl StreamContext {
         Self { stream: Stream::new(id), root, filling: None }
     }
 
+    /// The context of its root.
+    pub(crate) fn root(&self) -> u32 {
+        self.root.id()
+    }
+
     /// Takes the head of the request. Returns `None` if it goes on.
     pub(crate) fn request_head(&mut self, map: &[u8], is_whole: bool) -> Option<Action> {
         let configured = self.root.configured()?;

@@ -13,6 +13,16 @@ impl Placed {
     /// Puts servers onto the first core, and their clients onto that one as well, or onto another. `None`: this machine
     /// has one core.
     pub(crate) fn new(servers: &[&Process], together: bool) -> Option<Placed> {
+        Placed::with(servers, &[], together)
+    }
+
+    /// Puts what is measured onto the first core, and clients and all that answers behind it onto another: in turns of a
+    /// second the system would place the one side so and the other side so.
+    pub(crate) fn apart(measured: &[&Process], behind: &[&Process]) -> Option<Placed> {
+        Placed::with(measured, behind, false)
+    }
+
+    fn with(servers: &[&Process], behind: &[&Process], together: bool) -> Option<Placed> {
         let all = sched_getaffinity(None).ok()?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).map(|core| {
             let mut one = CpuSet::new();
@@ -21,7 +31,12 @@ impl Placed {
         });
         let (first, second) = (cores.next()?, cores.next()?);
         servers.iter().for_each(|server| put(server.pid(), &first));
-        put(std::process::id(), if together { &first } else { &second });
+        let clients = if together { &first } else { &second };
+        behind
+            .iter()
+            .map(|process| process.pid())
+            .chain([std::process::id()])
+            .for_each(|process| put(process, clients));
         Some(Placed(all))
     }
 }

@@ -4,6 +4,7 @@
 use meshcache_tests::{EnvoyConfig, Host, artifact};
 
 use crate::{
+    cores::Placed,
     figure::{Figure, Target, Unit},
     mesh::{Mesh, Shape, ask, warm},
     nginx::Nginx,
@@ -51,6 +52,7 @@ pub(crate) async fn run(report: &Report) {
             Side::new("bare native reply", yardsticks.listener("bare_native"), &asks, &[&yardsticks.process]),
             Side::new("direct_response", yardsticks.listener("direct"), &asks, &[&yardsticks.process]),
         ];
+        let _placed = Placed::apart(&[&native.process, &envoy.process, &yardsticks.process], &[&origin.process]);
         let costs = take(sides, report.effort).await;
         let [native, hot, cache, bare, bare_native, direct] = &costs;
         report.add(Figure::new(

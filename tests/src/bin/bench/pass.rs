@@ -3,6 +3,7 @@
 use meshcache_tests::Coordinator;
 
 use crate::{
+    cores::Placed,
     figure::{Figure, Target, Unit},
     mesh::{ask, warm},
     nginx::Nginx,
@@ -28,6 +29,7 @@ pub(crate) async fn run(report: &Report) {
         Side::new("coordinator, 1 thread", coordinator.ports.data, &asks, &[&coordinator.process]),
         Side::new("nginx proxy_pass, 1 worker", nginx.addr, &asks, &[&nginx.process]),
     ];
+    let _placed = Placed::apart(&[&coordinator.process, &nginx.process], &[&origin.process]);
     let costs = take(sides, report.effort).await;
     let [passed, proxied] = &costs;
     let target = Target::AtMost(1.5, Some(1.2));

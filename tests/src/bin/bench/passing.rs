@@ -3,6 +3,7 @@
 use meshcache_tests::{EnvoyConfig, Host, artifact};
 
 use crate::{
+    cores::Placed,
     figure::{Figure, Target, Unit},
     mesh::{Mesh, Shape, ask, plain},
     nginx::Nginx,
@@ -31,6 +32,8 @@ pub(crate) async fn run(report: &Report) {
         Side::new("empty Wasm filter", yardsticks.listener("empty"), &asks, &[&yardsticks.process]),
         Side::new("empty native module", yardsticks.listener("empty_native"), &asks, &[&yardsticks.process]),
     ];
+    let measured = [&native.process, &envoy.process, &plain.process, &yardsticks.process];
+    let _placed = Placed::apart(&measured, &[&origin.process]);
     let costs = take(sides, report.effort).await;
     let [native, passed, without, empty, empty_native] = &costs;
     let (native_most, wasm_most) = (Target::AtMost(1.06, Some(1.03)), Target::AtMost(1.08, Some(1.05)));

@@ -1,8 +1,9 @@
 //! Question: a hit at the owner, asked for by a proxy that keeps nothing hot.
 
-use meshcache_tests::{Ask, EnvoyConfig, Host, artifact};
+use meshcache_tests::{Ask, EnvoyConfig, Host, artifact, process::Process};
 
 use crate::{
+    cores::Placed,
     figure::{Figure, Target, Unit},
     mesh::{Mesh, Shape, ask, plain, warm},
     nginx::Nginx,
@@ -25,8 +26,8 @@ pub(crate) async fn run(report: &Report) {
     let nginx = Nginx::cache(&origin).await;
     let plain = plain(origin.addr).await;
     let mesh = Mesh::start(origin.addr, Shape { hot_bytes: "0", ..Shape::default() }).await;
-    let native = Mesh::start(origin.addr, Shape { hot_bytes: "0", host: Host::Native, ..Shape::default() }).await;
-    let fast = &native.envoys[0];
+    let native_mesh = Mesh::start(origin.addr, Shape { hot_bytes: "0", host: Host::Native, ..Shape::default() }).await;
+    let fast = &native_mesh.envoys[0];
     let (envoy, owner) = (&mesh.envoys[0], &mesh.coordinators.all[0]);
     let asks: Vec<Ask> = (0..KEYS).map(|key| ask(&format!("/values/1k/{key}"))).collect();
     let callout = EnvoyConfig::load(&artifact::file("tests/envoy/yardsticks.yaml")).listeners_only(&["callout"]);
@@ -51,6 +52,11 @@ pub(crate) async fn run(report: &Report) {
         Side::new("Envoy, bare callout to the owner", callout.listener("callout"), &asks, &[&callout.process]),
         Side::new("nginx hit", nginx.addr, &asks, &[&nginx.process]),
     ];
+    let measured = [&fast.process, &envoy.process, &plain.process, &callout.process, &nginx.process];
+    let owners = mesh.coordinators.all.iter().map(|coordinator| &coordinator.process);
+    let others = native_mesh.coordinators.all.iter().map(|coordinator| &coordinator.process);
+    let behind: Vec<&Process> = owners.chain(others).chain([&origin.process]).collect();
+    let _placed = Placed::apart(&measured, &behind);
     let costs = take(sides, report.effort).await;
     let [native, question, proxied, bare, hit] = &costs;
     let [in_envoy, at_owner] = &question.processes[..] else { unreachable!("two processes") };
