@@ -4,7 +4,11 @@
 use crate::telemetry::metrics::Metrics;
 #[cfg(feature = "program")]
 use meshcache_admin::ProxyState;
-use meshcache_protocol::{Groups, feed::FeedRequest, observe::MISMATCH};
+use meshcache_protocol::{
+    Groups,
+    feed::{FeedRequest, HERD, SHARED},
+    observe::MISMATCH,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -69,10 +73,14 @@ impl Proxies {
         };
         self.metrics.proxy_panics.inc_by(allowed(request.panics));
         for (group, outcomes) in request.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
-            if let Some(count) = outcomes.get(MISMATCH) {
-                self.metrics.group(group).observe_mismatches.inc_by(allowed(*count));
+            let metrics = self.metrics.group(group);
+            let beside =
+                [(MISMATCH, &metrics.observe_mismatches), (HERD, &metrics.herds), (SHARED, &metrics.herd_loads_saved)];
+            for (word, counter) in beside {
+                counter.inc_by(outcomes.get(word).map_or(0, |count| allowed(*count)));
             }
-            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_label(outcome) && *outcome != MISMATCH) {
+            let is_outcome = |word: &str| is_label(word) && !beside.iter().any(|(other, _)| *other == word);
+            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_outcome(outcome)) {
                 let mut labels = self.outcomes.lock();
                 if labels.contains(outcome) || (labels.len() < MAX_LABELS && labels.insert(outcome.clone())) {
                     self.metrics.add_proxy_requests(group, outcome, allowed(*count));

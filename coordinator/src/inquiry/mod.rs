@@ -1,11 +1,15 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+mod origins;
+mod readiness;
 mod state;
+
+pub use readiness::Readiness;
 
 pub(crate) use state::NOT_FOR_PROXIES;
 
-use crate::{cache::state::Cache, feed::Feed};
+use crate::{cache::state::Cache, config::in_force::InForce, feed::Feed, purge::Purger};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Limited};
 use meshcache_admin::{Ask, Coordinator, CoordinatorState, Mesh, Saved};
@@ -31,6 +35,12 @@ pub struct Inquiry {
     pub me: String,
     /// The store's limit, bytes.
     pub store_bytes: u64,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    /// What carries out purges.
+    pub purger: Arc<Purger>,
+    /// The configuration in force.
+    pub(crate) in_force: Arc<InForce>,
     /// When it started.
     pub began: Instant,
 }

@@ -1,9 +1,16 @@
 //! What this coordinator tells of itself.
 
-use crate::{inquiry::Inquiry, store::usage::Usage, telemetry::readings::GroupReadings};
-use meshcache_admin::{ConfigState, CoordinatorState, GroupState, Saved};
+use crate::{
+    inquiry::{Inquiry, origins},
+    purge::{PurgeReport, RecentPurge},
+    store::usage::Usage,
+    telemetry::{readings::GroupReadings, request_seconds::bounds},
+};
+use meshcache_admin::{ConfigState, CoordinatorState, GroupState, Latency, PurgeDone, Saved};
 use meshcache_protocol::Group;
+use prometheus::Histogram;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Why a group is not in the feed.
 pub(crate) const NOT_FOR_PROXIES: &str = "its origin gets credentials, without which a proxy's requests would pass: `origin.proxies: inject` says that Envoy adds them";
@@ -14,21 +21,24 @@ impl Inquiry {
         let (cache, mut readings, usage) = (&self.cache, self.cache.metrics.readings(), self.cache.usage());
         let groups = cache.groups();
         let (proxy_count, proxies) = self.feed.known_proxies();
+        let (in_force, refused) = self.in_force.read();
         CoordinatorState {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             up_seconds: self.began.elapsed().as_secs(),
             ring: format!("{:016x}", cache.cluster.ring().version()),
+            not_ready: self.readiness.check().err(),
             has_lease: cache.consistency.holds_lease(),
-            config: ConfigState { digest: groups.digest().to_owned(), ..ConfigState::default() },
+            config: ConfigState { digest: groups.digest().to_owned(), loaded_ago: millis(in_force), refused },
             store_bytes: self.store_bytes,
             memory_bytes: resident_bytes(),
             groups: groups
                 .iter()
                 .map(|group| self.group(group, readings.remove(group.name()).unwrap_or_default(), &usage))
                 .collect(),
+            origins: origins::all(cache),
+            purges: self.purger.recent.all().into_iter().map(told).collect(),
             proxy_count,
             proxies,
-            ..CoordinatorState::default()
         }
     }
 
@@ -43,7 +53,7 @@ impl Inquiry {
             origin: word(&config.origin.url),
             digest: group.digest().to_owned(),
             not_for_proxies: (!config.is_for_proxies()).then(|| NOT_FOR_PROXIES.to_owned()),
-            saved: Saved { requests, saved, ..Saved::default() },
+            saved: Saved { requests, saved, herds: metrics.herds.get(), herd_loads: metrics.herd_loads_saved.get() },
             outcomes: readings.outcomes,
             reasons: readings.reasons,
             entries: used(|usage| usage.items),
@@ -51,9 +61,25 @@ impl Inquiry {
             evictions: used(|usage| usage.evictions),
             loading: u64::try_from(metrics.loading.get()).unwrap_or(0),
             waiting: u64::try_from(metrics.waiting.get()).unwrap_or(0),
-            ..GroupState::default()
+            hits: latency(&metrics.request_seconds.hit),
+            misses: latency(&metrics.request_seconds.miss),
+            observed: None,
         }
     }
+}
+
+fn latency(histogram: &Histogram) -> Latency {
+    let (count, [p50, p99]) = bounds(histogram, [0.5, 0.99]);
+    Latency { count, p50: p50 * 1000.0, p99: p99 * 1000.0 }
+}
+
+fn told(purge: RecentPurge) -> PurgeDone {
+    let RecentPurge { report: PurgeReport { id, entries, unreached, .. }, what, soft, at } = purge;
+    PurgeDone { id, what, soft, ago: millis(at.elapsed()), entries, unreached }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The word of the configuration for a value.

@@ -10,7 +10,7 @@ pub(crate) type ByWord = BTreeMap<String, u64>;
 /// The counts of one group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupReadings {
-    /// Requests by outcome, those that proxies told included.
+    /// Clients' requests by outcome, each once.
     pub(crate) outcomes: ByWord,
     /// Requests that were not answered from the cache, and responses that were not stored, by reason.
     pub(crate) reasons: ByWord,
@@ -28,16 +28,14 @@ impl Metrics {
     /// Reads the counts of all groups, by name. Walks all series: for people, not for requests.
     pub(crate) fn readings(&self) -> HashMap<String, GroupReadings> {
         let mut all: HashMap<String, GroupReadings> = HashMap::new();
+        for Reading { group, outcome, count, .. } in read(&self.families.client_requests) {
+            add(&mut all.entry(group).or_default().outcomes, outcome, count);
+        }
         for Reading { group, outcome, reason, count } in read(&self.families.requests) {
-            let group = all.entry(group).or_default();
             // What a load brought and was not stored is counted below.
             if !reason.is_empty() && !matches!(outcome.as_str(), "hit" | "stale" | "miss" | "revalidated") {
-                add(&mut group.reasons, reason, count);
+                add(&mut all.entry(group).or_default().reasons, reason, count);
             }
-            add(&mut group.outcomes, outcome, count);
-        }
-        for Reading { group, outcome, count, .. } in read(&self.proxy_requests) {
-            add(&mut all.entry(group).or_default().outcomes, outcome, count);
         }
         for Reading { group, reason, count, .. } in read(&self.families.not_stored) {
             add(&mut all.entry(group).or_default().reasons, reason, count);
