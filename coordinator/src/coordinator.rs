@@ -21,13 +21,13 @@ use crate::{
     departure,
     feed::Feed,
     http::request_body::ControlBodies,
-    inquiry::Inquiry,
+    inquiry::{Inquiry, Readiness},
     kube::{ApiError, HookError, KubeDiscovery, view::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
     server::{
         AdminPort, DataPort, ExtraServers, Handler, Listener, Listeners, MAX_PUSHES, Modules, PeerPort, Ports,
-        StatusPort, own_peer, raise_descriptor_limit,
+        StatusPort, first_lines, own_peer, raise_descriptor_limit,
     },
     settings::{Identity, Settings},
     telemetry::{
@@ -152,11 +152,16 @@ impl Coordinator {
         };
         let stopping = Arc::new(AtomicBool::new(false));
         let bodies = Arc::new(ControlBodies::new(metrics.clone()));
+        let readiness = Readiness { cache: cache.clone(), kube: kube.clone(), stopping: stopping.clone() };
         let inquiry = Arc::new(Inquiry {
+            readiness: readiness.clone(),
+            purger: purger.clone(),
+            in_force: reload.in_force(),
             cache: cache.clone(),
             feed: feed.clone(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            began: std::time::Instant::now(),
         });
         let admin_routes = AdminPort {
             inquiry: inquiry.clone(),
@@ -173,8 +178,7 @@ impl Coordinator {
             feed: feed.clone(),
             metrics: metrics.clone(),
             modules,
-            kube: kube.clone(),
-            stopping: stopping.clone(),
+            readiness,
         });
         extra.add_metrics(&config.extra, &status_routes).map_err(CoordinatorError::System)?;
         let requests = config.request_buckets.as_ref().map(|buckets| metrics.add_requests(buckets));
@@ -340,6 +344,7 @@ impl Coordinator {
             name = config.name, data = %ports.data, admin = %ports.admin, status = %ports.status, peer = %ports.peer,
             groups = groups.join(","), peers, store_bytes = config.store_bytes, version = env!("CARGO_PKG_VERSION"), "serving"
         );
+        first_lines::log(&ports, config.tls.is_some(), config.admin_token_file.as_deref());
 
         tokio::select! {
             () = shutdown => {}

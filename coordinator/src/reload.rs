@@ -6,6 +6,7 @@ use crate::{
     config::{
         Config,
         groups_file::{GroupSource, LoadedGroups},
+        in_force::InForce,
         tokens::{ReloadOutcome, Tokens},
         watched_file::WatchedFiles,
     },
@@ -39,6 +40,7 @@ pub(crate) struct Reload {
     tokens: [(&'static str, Arc<Tokens>); 2],
     /// What the ports use: certificates and keys.
     files: Arc<WatchedFiles>,
+    in_force: Arc<InForce>,
     seen: Hash,
     /// The last groups could not be applied: a file that they name may come later than they do.
     retries: bool,
@@ -69,12 +71,18 @@ impl Reload {
             metrics,
             tokens,
             files,
+            in_force: Arc::new(InForce::taken()),
             seen: groups.digest(),
             retries: false,
             errors: HashMap::new(),
         };
         reload.apply_groups(loaded)?;
         Ok(reload)
+    }
+
+    /// What is known of the configuration in force.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.clone()
     }
 
     /// Checks the files again and again. Never ends.
@@ -150,6 +158,7 @@ impl Reload {
             }
             Err(error) => {
                 self.metrics.reload_successful.set(0);
+                self.in_force.refuse(&error);
                 self.report("groups", error, forced);
             }
         }
@@ -162,6 +171,7 @@ impl Reload {
         }
         self.metrics.set_config(loaded.groups.digest());
         self.metrics.reload_successful.set(1);
+        self.in_force.replace();
         self.feed.set_config(loaded.config);
         Ok(())
     }

@@ -64,6 +64,34 @@ async fn a_herd_of_a_thousand_is_one_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fifty_who_wait_for_one_load_are_one_herd_that_saved_forty_nine() {
+    let (origin, gate) = gated(&[FRESH]).await;
+    let front = Arc::new(Front::new(&origin, json!({})).await);
+    let herds = || (front.group().herds.get(), front.group().herd_loads_saved.get());
+    let crowd = crowd(&front, 50, "/");
+    until("everybody waits", || front.cache.in_flight().0 == 50).await;
+    gate.open();
+    all(crowd).await;
+    assert_eq!((herds(), front.group().saved()), ((1, 49), (50, 49)));
+    // Neither a hit nor a load that nobody else waits for is a herd.
+    for target in ["/", "/alone"] {
+        front.ask("GET", target, &[]).await;
+    }
+    assert_eq!((herds(), front.group().saved()), ((1, 49), (52, 50)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_a_private_answer_of_its_own_is_of_no_herd() {
+    let (origin, gate) = gated(&[("cache-control", "private")]).await;
+    let front = Arc::new(Front::new(&origin, json!({})).await);
+    let crowd = crowd(&front, 10, "/");
+    until("everybody waits", || front.cache.in_flight().0 == 10).await;
+    gate.open();
+    all(crowd).await;
+    assert_eq!((front.group().herds.get(), front.group().herd_loads_saved.get()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_who_hangs_up_takes_nobody_along() {
     let (origin, gate) = gated(&[FRESH]).await;
     let front = Arc::new(Front::new(&origin, json!({})).await);

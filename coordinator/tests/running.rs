@@ -290,6 +290,35 @@ async fn the_program_logs_its_ports_and_ends_with_success_on_sigterm() {
 }
 
 #[tokio::test]
+async fn the_first_lines_say_where_page_metrics_and_data_are_and_the_first_miss_what_it_wants() {
+    // A response without a word about freshness.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").await;
+        }
+    });
+    let (program, ports) = Program::start(&["--origin", &origin]).await;
+    let [data, admin, status] = ["data", "admin", "status"].map(|port| ports[port].as_str().unwrap());
+    for line in [
+        format!("page: http://{admin}/ (this machine alone"),
+        format!("metrics: http://{status}/metrics"),
+        format!("data: http://{data}/ for"),
+    ] {
+        until("it says where its ports are", async || program.log().contains(&line)).await;
+    }
+    for path in ["/a?secret", "/b", "/a"] {
+        assert_eq!(send(data.parse().unwrap(), "GET", path, &[("host", "shop.test")], "").await.status, 200);
+    }
+    let line = "default: /a said nothing about freshness: not stored; set freshness.default (meshcache why http://shop.test/a)";
+    until("it says what the first miss wants", async || program.log().contains(line)).await;
+    assert_eq!(program.log().matches("said nothing about freshness").count(), 1, "{}", program.log());
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_the_program_at_once() {
     let origin = Origin::start().await;
     let (mut program, ports) = Program::start(&["--origin", &origin.url, "--drain-timeout", "1h"]).await;

@@ -56,6 +56,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// What a proxy counts beside its requests: loads of a coordinator that at least two of them waited for.
+pub const HERD: &str = "herd";
+/// The requests that waited for these loads, but for one of each.
+pub const SHARED: &str = "shared";
+
 /// The response: at once with what the proxy lacks, else after [`HEARTBEAT`] without anything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

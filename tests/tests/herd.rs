@@ -59,6 +59,30 @@ fn a_hundred_cold_keys_mixed_are_a_hundred_loads() {
     });
 }
 
+#[test]
+fn who_waits_in_a_proxy_for_the_load_of_another_is_of_a_herd_and_counts_once() {
+    run(async {
+        let mesh = Mesh::of(2, 1).groups(|all| all.plus("crowd", json!({"patience": "10s"}))).start().await;
+        mesh.origin.always("/told", Reply::fresh(60, "x").delay(ORIGIN_TIME));
+        let sum = async |name: &str, labels: &[(&str, &str)]| {
+            let mut sum = 0.0;
+            for one in &mesh.coordinators.all {
+                sum += one.metrics().await.sum(name, &[&[("group", "crowd")], labels].concat());
+            }
+            sum
+        };
+        herd(100, &mesh.fronts(), |_| Ask::get("crowd.test", "/told")).await.expect_all_ok();
+        let told = async || sum("meshcache_client_requests_total", &[]).await == 100.0;
+        await_until(told, SOON, "the proxy has told of all requests").await;
+        // Whoever came too late to wait had a hit.
+        let waited = sum("meshcache_client_requests_total", &[("outcome", "miss")]).await;
+        assert!(waited >= 2.0, "{}", mesh.counts().await);
+        assert_eq!(sum("meshcache_herd_loads_saved_total", &[]).await, waited - 1.0, "{}", mesh.counts().await);
+        assert!(sum("meshcache_herds_total", &[]).await >= 1.0);
+        assert_eq!(sum("meshcache_service_requests_total", &[]).await, 1.0, "{}", mesh.counts().await);
+    });
+}
+
 /// One client asks, a hundred join its question when its load has begun, and the answer may not be used again without
 /// validation.
 async fn the_others_share_the_next_load(

@@ -15,7 +15,7 @@ use crate::{
         miss::{self, FlightAnswer},
         ownership::is_of_another,
         peer_load,
-        request::CacheRequest,
+        request::{Answered, CacheRequest},
         state::Cache,
     },
     clock,
@@ -148,6 +148,7 @@ pub(crate) async fn get(cache: &Arc<Cache>, group: &GetterGroup, key: &str) -> A
         is_from_peer: false,
         is_debugged: false,
         slice: None,
+        answered: Answered::default(),
     };
     let metrics = &served.metrics;
     metrics.gets.inc();

@@ -1,7 +1,7 @@
 //! The groups, each with what serving it needs: its origin, its part of the store, its load limit, its metrics.
 
 use crate::{
-    cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
+    cache::{first_miss::FirstMissLog, load_limit::LoadLimit, not_passed::NotPassedLog},
     origin::{BadOrigin, Origin, OriginBackoff, Origins},
     store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
@@ -20,6 +20,7 @@ pub(crate) struct ServedGroup {
     /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
+    pub(crate) first_miss_log: FirstMissLog,
 }
 
 impl ServedGroup {
@@ -77,6 +78,7 @@ impl GroupTable {
                 load_limit,
                 backoff,
                 not_passed_log: NotPassedLog::default(),
+                first_miss_log: FirstMissLog::default(),
             })
         });
         Ok(Self { served: served.collect(), groups: groups.clone() })

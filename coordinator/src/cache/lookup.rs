@@ -65,27 +65,46 @@ pub async fn answer(cache: &Arc<Cache>, port: Port, request: Request<Body>) -> R
     if let Ok(request) = &classified {
         note_key(request.key.hash());
     }
-    let (served, response) = match classified {
-        Ok(request) if !cache.consistency.catch_up(request.claim()).await => {
-            let why = PassReason::new(Reason::PurgeLag, "bypass");
-            (Some(request.served), Box::pin(pass::pass(cache, &request, body, why)).await)
+    let (served, outcome, response) = match classified {
+        Ok(request) => {
+            let mut counted = CountedRequest { request: &request, is_answered: false };
+            let response = if cache.consistency.catch_up(request.claim()).await {
+                look_up(cache, &request, body, now).await
+            } else {
+                let why = PassReason::new(Reason::PurgeLag, "bypass");
+                Box::pin(pass::pass(cache, &request, body, why)).await
+            };
+            counted.is_answered = true;
+            (Some(request.served), request.answered.outcome(), response)
         }
-        Ok(request) => (Some(request.served), look_up(cache, &request, body, now).await),
-        Err(not_looked_up) => pass::without_lookup(cache, not_looked_up, &head, body).await,
+        Err(not_looked_up) => {
+            let (served, response) = pass::without_lookup(cache, not_looked_up, &head, body).await;
+            (served, Outcome::Pass, response)
+        }
     };
     if let Some(served) = served {
-        served.metrics.request_seconds.observe(began.elapsed().as_secs_f64());
+        served.metrics.request_seconds.record(outcome, began.elapsed());
     }
     response
+}
+
+/// Counts a plain client's request at its end, also where its client leaves before.
+struct CountedRequest<'a> {
+    request: &'a CacheRequest<'a>,
+    is_answered: bool,
+}
+
+impl Drop for CountedRequest<'_> {
+    fn drop(&mut self) {
+        let CacheRequest { served, question: None, answered, .. } = self.request else { return };
+        served.metrics.client_requests.count(self.is_answered.then(|| answered.outcome()));
+    }
 }
 
 /// Looks into the store first. A fresh response is given at once, whichever peer owns the key.
 async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now: u64) -> Response<Body> {
     let ServedGroup { group, metrics, quota, .. } = &**request.served;
     metrics.gets.inc();
-    if request.question.is_none() {
-        metrics.from_clients.inc();
-    }
     if request.is_from_peer {
         metrics.server_requests.inc();
     }
@@ -135,10 +154,12 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
                 Box::pin(slices::answer(cache, request, (entry, None), verdict, request.reply_by())).await
             {
                 metrics.hits.inc();
+                request.answered.set(outcome);
                 return response;
             }
         } else if let Some(response) = response::from_entry(request, entry, verdict, &cache.names) {
             metrics.hits.inc();
+            request.answered.set(outcome);
             metrics.count_response(outcome.label());
             return response;
         }
@@ -147,6 +168,7 @@ async fn look_up(cache: &Arc<Cache>, request: &CacheRequest<'_>, body: Body, now
         && let Some(response) = hot_copies::answer(cache, request, now)
     {
         metrics.hits.inc();
+        request.answered.set(Outcome::Hit);
         metrics.count_response(Outcome::Hit.label());
         return response;
     }
@@ -249,10 +271,12 @@ async fn fetch_alone(
     if let Some(route) = peer_load::route(cache, request)
         && let Some(response) = peer_load::forward(cache, request, &route).await
     {
+        request.answered.set(Outcome::Hit);
         metrics.count_request(Outcome::Hit.label(), Reason::Peer);
         return response;
     }
     if reuse == Reuse::OnlyIfCached {
+        request.answered.set(Outcome::Error);
         metrics.count_request(Outcome::Error.label(), Reason::OnlyIfCached);
         return response::only_if_cached(request, &cache.names);
     }

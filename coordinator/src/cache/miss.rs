@@ -79,6 +79,7 @@ pub(crate) async fn respond(
             PassReason::new(Reason::NotShared, fwd)
         }
         FlightAnswer::Loaded(LoadedResponse { entry, verdict, growing, .. }) => {
+            request.answered.set(verdict.outcome);
             metrics.count_response(verdict.outcome.label());
             match response::from_load(request, &entry, growing.as_ref(), verdict, &cache.names) {
                 Some(response) => return response,
@@ -86,6 +87,7 @@ pub(crate) async fn respond(
             }
         }
         FlightAnswer::Own(response, reason) => {
+            request.answered.set(Outcome::Miss);
             metrics.count_request(Outcome::Miss.label(), reason);
             return response;
         }
@@ -150,7 +152,7 @@ pub(crate) async fn wait(
         let own = guard.and_then(|guard| start_flight(cache, guard, request, route.clone(), fwd, false));
         let deadline = reply_by.unwrap_or_else(|| request.served.flight_deadline(waiter.follows));
         let load_span = waiter.load_span();
-        let ticket = waiter.ticket();
+        let (ticket, share) = (waiter.ticket(), waiter.share());
         let waiting = wait_for(request, waiter, deadline);
         let (waited, leave) = match &filler {
             None => waiting.await,
@@ -191,6 +193,9 @@ pub(crate) async fn wait(
                     Audience::Waiters => true,
                 };
                 if leads || (is_for_waiter && fits) {
+                    if !leads && matches!(verdict.outcome, Outcome::Miss | Outcome::Revalidated) {
+                        request.served.metrics.count_shared_load(share());
+                    }
                     // A coordinator that takes the body as it grows gives the leave to one of its own proxies' requests.
                     verdict.leave =
                         request.question.as_ref().is_some_and(|question| question.leave && question.streams)

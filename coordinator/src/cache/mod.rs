@@ -3,7 +3,8 @@
 
 pub(crate) mod continuation;
 pub(crate) mod fill;
-pub(crate) mod flight;
+pub(crate) mod first_miss;
+mod flight;
 pub(crate) mod flight_key;
 pub(crate) mod flight_wait;
 pub(crate) mod getter_key;

@@ -296,6 +296,7 @@ pub(crate) fn mark_not_shared(
     let LoadTarget { served, load, request, stale, .. } = target;
     let status = head.status.as_u16();
     served.metrics.count_not_stored(why.reason);
+    served.first_miss_log.log(why.reason, load.key());
     if why != OVER_BUDGET {
         insertion::supersede(cache, served, load.key(), request, head);
     }

@@ -101,6 +101,7 @@ pub(crate) async fn pass(
     body: Body,
     why: PassReason,
 ) -> Response<Body> {
+    request.answered.set(Outcome::Pass);
     request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
     let target = PassTarget::of(request);
     let Some(question) = &request.question else { return pin!(stream(cache, target, body, why)).await };
@@ -130,12 +131,14 @@ pub(crate) async fn at_capacity(
         request.served.metrics.count_request(Outcome::Pass.label(), Reason::Full);
         return response::decline(&PassReason::new(Reason::Full, ""));
     }
+    request.answered.set(Outcome::Error);
     request.served.metrics.count_request(Outcome::Error.label(), Reason::Full);
     response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names)
 }
 
 /// Answers a request whose load failed.
 pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Failure) -> Response<Body> {
+    request.answered.set(Outcome::Error);
     request.served.metrics.count_request(Outcome::Error.label(), failure.reason());
     match &request.question {
         // All waiters share this failure: the herd must not reach an origin that fails.

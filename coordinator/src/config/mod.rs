@@ -6,6 +6,7 @@ pub mod discovery;
 pub mod extra_ports;
 mod flags;
 pub mod groups_file;
+pub(crate) mod in_force;
 pub mod peers_flag;
 pub mod regular_file;
 pub mod secret;

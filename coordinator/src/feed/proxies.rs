@@ -2,7 +2,13 @@
 //! one, so all of it is bounded.
 
 use crate::telemetry::metrics::Metrics;
-use meshcache_protocol::{Groups, feed::FeedRequest, observe::MISMATCH};
+#[cfg(feature = "program")]
+use meshcache_admin::ProxyState;
+use meshcache_protocol::{
+    Groups,
+    feed::{FeedRequest, HERD, SHARED},
+    observe::MISMATCH,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,6 +24,9 @@ pub(super) const MAX_PER_SECOND: u64 = 200_000;
 const MAX_PROXIES: usize = 20_000;
 /// The most filter versions, and the most outcomes, with a series of their own.
 const MAX_LABELS: usize = 32;
+/// The most proxies that are told by name.
+#[cfg(feature = "program")]
+const MAX_TOLD: usize = 100;
 /// The longest name of a proxy.
 const MAX_NAME: usize = 256;
 
@@ -64,16 +73,35 @@ impl Proxies {
         };
         self.metrics.proxy_panics.inc_by(allowed(request.panics));
         for (group, outcomes) in request.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
-            if let Some(count) = outcomes.get(MISMATCH) {
-                self.metrics.group(group).observe_mismatches.inc_by(allowed(*count));
+            let metrics = self.metrics.group(group);
+            let beside =
+                [(MISMATCH, &metrics.observe_mismatches), (HERD, &metrics.herds), (SHARED, &metrics.herd_loads_saved)];
+            for (word, counter) in beside {
+                counter.inc_by(outcomes.get(word).map_or(0, |count| allowed(*count)));
             }
-            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_label(outcome) && *outcome != MISMATCH) {
+            let is_outcome = |word: &str| is_label(word) && !beside.iter().any(|(other, _)| *other == word);
+            for (outcome, count) in outcomes.iter().filter(|(outcome, _)| is_outcome(outcome)) {
                 let mut labels = self.outcomes.lock();
                 if labels.contains(outcome) || (labels.len() < MAX_LABELS && labels.insert(outcome.clone())) {
                     self.metrics.add_proxy_requests(group, outcome, allowed(*count));
                 }
             }
         }
+    }
+
+    /// Returns how many proxies asked lately, and the first of them by name.
+    #[cfg(feature = "program")]
+    pub(super) fn known(&self) -> (u64, Vec<ProxyState>) {
+        let mut known = self.known.lock();
+        known.retain(|_, proxy| proxy.asked.elapsed() < RETENTION);
+        let mut names: Vec<_> = known.iter().collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
+        let told = |(name, Proxy { asked, version, .. }): (&String, &Proxy)| ProxyState {
+            name: name.clone(),
+            version: version.clone(),
+            asked_ago: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        (names.len() as u64, names.into_iter().take(MAX_TOLD).map(told).collect())
     }
 
     /// Sets the metric of the proxies that asked lately, by filter version.

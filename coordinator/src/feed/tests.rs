@@ -36,6 +36,12 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
     };
     report(10);
     assert_eq!(cache.metrics.group("g").saved(), (15, 10), "five went on to the service");
+    let herds = [("herd".to_owned(), 1), ("shared".to_owned(), 4), ("miss".to_owned(), 5)].into();
+    let request =
+        FeedRequest { proxy: "p".into(), requests: [("g".to_owned(), herds)].into(), ..FeedRequest::default() };
+    feed.proxies.record(&request, &cache.groups());
+    let group = cache.metrics.group("g");
+    assert_eq!((group.herds.get(), group.herd_loads_saved.get(), group.saved()), (1, 4, (20, 15)), "no request twice");
     for _ in 0..10 {
         report(u64::MAX);
     }

@@ -11,6 +11,7 @@ use crate::{
         idle_timeout::IdleTimeoutBody,
         oauth2::ClientFiles,
         pool::{Pool, RequestConnection},
+        record::OriginRecord,
         response_body::ResponseBody,
         upload::UploadEnd,
     },
@@ -22,6 +23,7 @@ use crate::{
 use http::{Request, Response, StatusCode, uri::Authority};
 use meshcache_protocol::groups::OriginHost;
 use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Where a group's responses come from.
 #[derive(Clone)]
@@ -76,6 +78,11 @@ impl HttpOrigin {
         self.timeout
     }
 
+    /// Returns what became of its requests.
+    pub(crate) fn record(&self) -> &OriginRecord {
+        &self.health.record
+    }
+
     /// Returns that limit for a request of one client. `None`: as long as the client waits.
     pub(crate) fn pass_timeout(&self) -> Option<Duration> {
         self.pass_timeout
@@ -90,6 +97,7 @@ impl HttpOrigin {
     ) -> Result<Response<IdleTimeoutBody>, Failure> {
         let client = self.oauth2.as_ref().filter(|_| gets_credentials(&request));
         self.credentials.add_to(&mut request);
+        let began = Instant::now();
         let exchanged = match client {
             // Boxed: what is rare must not make the futures of all requests large.
             Some(client) => Box::pin(self.exchange_with_token(&client.source(), request, limit)).await,
@@ -97,13 +105,14 @@ impl HttpOrigin {
         };
         match exchanged {
             Ok(Answered { response, span }) => {
-                self.health.record_response();
+                self.health.record_response(began.elapsed());
                 Ok(response.map(|body| IdleTimeoutBody::new(body, limit).in_span(span)))
             }
             // This says nothing about the origin.
             Err(error) if error.failure == Failure::Overload => Err(error.failure),
             // The log of the token server has it.
             Err(error) if error.failure == Failure::Token => {
+                self.health.record.record_failure(error.failure.label());
                 self.metrics.count_origin_failure(error.failure.reason());
                 Err(error.failure)
             }

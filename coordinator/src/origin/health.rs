@@ -1,6 +1,9 @@
 //! Outages of an origin in the log: one line at the first failure, one at recovery.
 
-use crate::origin::failure::{Failure, OriginError};
+use crate::origin::{
+    failure::{Failure, OriginError},
+    record::OriginRecord,
+};
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,6 +16,7 @@ pub(super) struct Health {
     group: String,
     origin: String,
     outage: Mutex<LoggedOutage>,
+    pub(super) record: OriginRecord,
 }
 
 /// Failures without a response between.
@@ -27,10 +31,17 @@ pub(super) struct LoggedOutage {
 
 impl Health {
     pub(super) fn new(group: &str, origin: &str) -> Self {
-        Self { group: group.to_owned(), origin: origin.to_owned(), outage: Mutex::default() }
+        Self {
+            group: group.to_owned(),
+            origin: origin.to_owned(),
+            outage: Mutex::default(),
+            record: OriginRecord::default(),
+        }
     }
 
-    pub(super) fn record_response(&self) {
+    /// Records a response, by how long its head took.
+    pub(super) fn record_response(&self, took: Duration) {
+        self.record.record_response(took);
         let over = self.outage.lock().record_response(Instant::now());
         if let Some((lasted, failures)) = over {
             tracing::info!(group = self.group, origin = self.origin, ?lasted, failures, "origin answers again");
@@ -40,6 +51,9 @@ impl Health {
     pub(super) fn record_failure(&self, error: &OriginError) {
         // A failure of the client or of this process says nothing about the origin.
         let is_origins = !matches!(error.failure, Failure::IncompleteRequest | Failure::Internal);
+        if is_origins {
+            self.record.record_failure(error.failure.label());
+        }
         if is_origins && self.outage.lock().record_failure(Instant::now()) {
             tracing::warn!(
                 group = self.group,

@@ -18,6 +18,7 @@ mod origins;
 mod own_signal;
 mod pool;
 mod pooled;
+mod record;
 mod resolver;
 mod response_body;
 mod socket;
@@ -38,3 +39,4 @@ pub(crate) use headers::{
 };
 pub(crate) use idle_timeout::IdleTimeoutBody;
 pub(crate) use origins::{BadOrigin, Origins};
+pub(crate) use record::BOUNDS;

@@ -8,6 +8,7 @@ mod messages;
 mod method;
 mod peer_sync;
 mod purger;
+mod recent;
 mod request;
 mod results;
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use peer_sync::PeerSync;
 #[cfg(test)]
 pub(crate) use peer_sync::{first_interval, interval, shortest_interval};
 pub use purger::{Behind, Purger};
+pub(crate) use recent::RecentPurge;
 pub use request::{InvalidPurge, PurgeRequest};

@@ -16,6 +16,7 @@ use crate::{
         connection::{CallError, PeerConnection},
         local::LocalPurger,
         messages::{PurgeCall, PurgeReport},
+        recent::{self, RecentPurges},
         request::PurgeRequest,
         unresponsive::UnresponsivePeers,
     },
@@ -40,6 +41,7 @@ pub struct Purger {
     pub(super) tokens: Arc<Tokens>,
     pub(super) local: Arc<LocalPurger>,
     pub(super) unresponsive: Arc<UnresponsivePeers>,
+    pub(crate) recent: RecentPurges,
 }
 
 impl Purger {
@@ -52,12 +54,14 @@ impl Purger {
             unresponsive: Arc::new(UnresponsivePeers::new(metrics.clone())),
             local: LocalPurger::new(cache, feed, metrics.clone()),
             metrics,
+            recent: RecentPurges::default(),
         })
     }
 
     /// Purges here, and then on all other peers at once.
     pub async fn purge(&self, request: PurgeRequest) -> PurgeReport {
         let PurgeRequest { scope, soft, dry_run } = request;
+        let what = recent::describe(&scope);
         let (call, mut report) = if dry_run {
             let Purged { entries, bytes } = self.local.count(scope.clone()).await;
             (PurgeCall::Count(scope), PurgeReport { entries, bytes, ..PurgeReport::default() })
@@ -81,6 +85,9 @@ impl Purger {
             // A lease of theirs that is newer than the last acknowledgement rests on an answer with the purge.
             tracing::debug!(id = report.id, ?strangers, "purge waits until peers unknown here have heard of it");
             tokio::time::sleep(Duration::from_millis(LEASE)).await;
+        }
+        if !dry_run {
+            self.recent.add(what, soft, &report);
         }
         report
     }

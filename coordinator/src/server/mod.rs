@@ -9,6 +9,8 @@ mod data;
 mod descriptors;
 #[cfg(feature = "program")]
 mod extra_ports;
+#[cfg(feature = "program")]
+pub(crate) mod first_lines;
 mod handshake;
 #[cfg(feature = "program")]
 mod listeners;

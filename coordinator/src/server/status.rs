@@ -4,7 +4,7 @@ use crate::{
     cache::state::Cache,
     cluster::gossip::MemberState,
     feed::Feed,
-    kube::KubeDiscovery,
+    inquiry::Readiness,
     server::{Handler, Modules, TOO_MANY_FIELDS},
     telemetry::{metrics::Metrics, namespaces::Namespaces},
 };
@@ -17,10 +17,7 @@ use axum::{
 };
 use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 use tower_service::Service;
 
 /// The state behind the status port.
@@ -33,10 +30,8 @@ pub struct StatusPort {
     pub metrics: Arc<Metrics>,
     /// The modules that proxies fetch.
     pub modules: Modules,
-    /// Discovery by the Kubernetes API, where it is in use.
-    pub kube: Option<KubeDiscovery>,
-    /// Whether the process is about to stop.
-    pub stopping: Arc<AtomicBool>,
+    /// Whether the coordinator is ready.
+    pub readiness: Readiness,
 }
 
 /// The port's routes.
@@ -91,15 +86,9 @@ impl Handler for StatusRoutes {
 }
 
 async fn ready(State(status): State<Arc<StatusPort>>) -> Response {
-    if status.stopping.load(Ordering::Relaxed) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
-    }
-    let gossiper = status.cache.cluster.gossiper();
-    let of_gossip = gossiper.map(|gossiper| gossiper.readiness(status.cache.consistency.holds_lease()));
-    match status.kube.as_ref().map(KubeDiscovery::readiness).or(of_gossip) {
-        None => "ready\n".into_response(),
-        Some(Ok(word)) => format!("{word}\n").into_response(),
-        Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    match status.readiness.check() {
+        Ok(word) => format!("{word}\n").into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

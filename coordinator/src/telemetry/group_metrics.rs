@@ -6,8 +6,10 @@ use crate::{
     store::{CacheType, usage::Usage},
     telemetry::{
         cache_metrics::CacheMetrics,
+        client_requests::ClientRequests,
         labelled::LabelledCounters,
-        register::{counters, gauges, histograms},
+        register::{counters, gauges, histograms, request_histograms},
+        request_seconds::RequestSeconds,
         slowest_peer::SlowestPeer,
         token_metrics::{TokenFamilies, TokenMetrics},
         trace::note_outcome,
@@ -41,8 +43,8 @@ pub(super) struct Families {
     cache_hits: IntCounterVec,
     cache_evictions: IntCounterVec,
     cache_evictions_nonexpired: IntCounterVec,
-    requests: IntCounterVec,
-    not_stored: IntCounterVec,
+    pub(super) requests: IntCounterVec,
+    pub(super) not_stored: IntCounterVec,
     continued: IntCounterVec,
     origin_failures: IntCounterVec,
     fills: IntCounterVec,
@@ -50,7 +52,9 @@ pub(super) struct Families {
     request_seconds: HistogramVec,
     origin_seconds: HistogramVec,
     observe_mismatches: IntCounterVec,
-    client_requests: IntCounterVec,
+    pub(super) client_requests: IntCounterVec,
+    herds: IntCounterVec,
+    herd_loads_saved: IntCounterVec,
     service_requests: IntCounterVec,
 }
 
@@ -177,7 +181,19 @@ impl Families {
                 to,
                 "meshcache_client_requests_total",
                 "Requests of clients, counted where they came in: at a proxy, or at this coordinator from a plain client.",
-                &["group", "from"],
+                &["group", "from", "outcome"],
+            )?,
+            herds: counters(
+                to,
+                "meshcache_herds_total",
+                "Loads that at least two requests waited for, at this coordinator or in a proxy.",
+                &["group"],
+            )?,
+            herd_loads_saved: counters(
+                to,
+                "meshcache_herd_loads_saved_total",
+                "Requests that a load of another one answered: the requests of herds, but for one of each.",
+                &["group"],
             )?,
             service_requests: counters(
                 to,
@@ -185,11 +201,11 @@ impl Families {
                 "Requests that reached the service: loads, refreshes in the background, passes, and rests of bodies.",
                 &["group", "cause"],
             )?,
-            request_seconds: histograms(
+            request_seconds: request_histograms(
                 to,
                 "meshcache_request_duration_seconds",
                 "From a request's head to its response's head.",
-                &["group"],
+                &["group", "result"],
             )?,
             origin_seconds: histograms(
                 to,
@@ -224,10 +240,12 @@ pub struct GroupMetrics {
     pub server_requests: IntCounter,
     /// Those among them for a key that a third coordinator owns here: they were not passed on to it.
     pub crosstalk_refusals: IntCounter,
-    /// Cacheable requests of plain clients, without those of proxies and peers.
-    pub from_clients: IntCounter,
-    /// Requests of proxies' clients, as the proxies report them.
-    pub from_proxies: IntCounter,
+    /// Cacheable requests of plain clients and of proxies' clients, as the proxies report them.
+    pub(crate) client_requests: ClientRequests,
+    /// Loads that at least two requests waited for.
+    pub herds: IntCounter,
+    /// The requests that waited for them, but for one of each.
+    pub herd_loads_saved: IntCounter,
     /// Requests to the service that clients wait for.
     pub service_loads: IntCounter,
     /// Requests to the service in the background: for stale responses, or to learn whether a response may be shared by
@@ -237,8 +255,8 @@ pub struct GroupMetrics {
     pub service_passes: IntCounter,
     /// Requests to the service for the rest of a body, for one client.
     pub service_continued: IntCounter,
-    /// From a request's head to its response's head, seconds.
-    pub request_seconds: Histogram,
+    /// From a request's head to its response's head.
+    pub(crate) request_seconds: RequestSeconds,
     /// From a load's begin to its response's head, seconds.
     pub origin_seconds: Histogram,
     /// Loads from the origin in progress: those that `maxLoads` counts.
@@ -287,13 +305,14 @@ impl GroupMetrics {
             local_load_errs: counter(&families.local_load_errs),
             server_requests: counter(&families.server_requests),
             crosstalk_refusals: counter(&families.crosstalk_refusals),
-            from_clients: families.client_requests.with_label_values(&[name, "client"]),
-            from_proxies: families.client_requests.with_label_values(&[name, "proxy"]),
+            client_requests: ClientRequests::new(name, &families.client_requests),
+            herds: counter(&families.herds),
+            herd_loads_saved: counter(&families.herd_loads_saved),
             service_loads: families.service_requests.with_label_values(&[name, "load"]),
             service_refreshes: families.service_requests.with_label_values(&[name, "refresh"]),
             service_passes: families.service_requests.with_label_values(&[name, "pass"]),
             service_continued: families.service_requests.with_label_values(&[name, "continue"]),
-            request_seconds: families.request_seconds.with_label_values(&[name]),
+            request_seconds: RequestSeconds::new(name, &families.request_seconds),
             origin_seconds: families.origin_seconds.with_label_values(&[name]),
             observe_mismatches: counter(&families.observe_mismatches),
             loading: families.loading.with_label_values(&[name]),
@@ -327,16 +346,20 @@ impl GroupMetrics {
     /// loads here may be for requests elsewhere, so only the sum over all coordinators is exact.
     pub fn saved(&self) -> (u64, i64) {
         let sum = |counters: &[&IntCounter]| counters.iter().map(|counter| counter.get()).sum::<u64>();
-        let requests = sum(&[&self.from_clients, &self.from_proxies]);
+        let requests = self.client_requests.sum();
         let seen = sum(&[&self.service_loads, &self.service_refreshes, &self.service_passes, &self.service_continued]);
         (requests, i64::try_from(requests).unwrap_or(i64::MAX).saturating_sub(i64::try_from(seen).unwrap_or(i64::MAX)))
     }
 
+    /// Counts a request that the load of another one answered. `is_first`: of that load.
+    pub(crate) fn count_shared_load(&self, is_first: bool) {
+        self.herds.inc_by(is_first.into());
+        self.herd_loads_saved.inc();
+    }
+
     /// Adds requests that a proxy counted.
     pub(super) fn add_proxy_requests(&self, outcome: &str, count: u64) {
-        if matches!(outcome, "hot" | "hit" | "stale" | "miss" | "revalidated" | "pass" | "failed") {
-            self.from_proxies.inc_by(count);
-        }
+        self.client_requests.add_told(outcome, count);
         if matches!(outcome, "pass" | "failed") {
             self.service_passes.inc_by(count);
         }

@@ -3,6 +3,7 @@
 #[cfg(feature = "program")]
 pub mod access_log;
 mod cache_metrics;
+pub(crate) mod client_requests;
 pub mod group_metrics;
 mod labelled;
 pub(crate) mod limits;
@@ -13,9 +14,12 @@ pub mod metrics;
 pub mod namespaces;
 mod noted;
 pub(crate) mod rare;
+#[cfg(feature = "program")]
+pub(crate) mod readings;
 mod register;
 pub(crate) mod request_end;
 pub mod request_metrics;
+pub(crate) mod request_seconds;
 mod slowest_peer;
 mod span_metrics;
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct FanOut {
     result: LookupResult,
     /// For the one that fills.
     fill: Option<Box<FillCall>>,
+    /// Whether a request that joined has had the response.
+    is_shared: bool,
     installation: String,
 }
 
@@ -79,14 +81,21 @@ impl FanOut {
             .filter(|verdict| !verdict.reason.is_empty())
             .unwrap_or_else(|| Verdict::new(wire::Outcome::Pass).because(reason));
         let result = LookupResult::Pass { reason, verdict };
-        Self { lookup, waiting: waiting.into_iter(), result, fill: None, installation }
+        Self { lookup, waiting: waiting.into_iter(), result, fill: None, is_shared: false, installation }
     }
 
     /// One request passes and fills.
     pub fn of_fill(lookup: PeerLookup, one: (u32, Waiter), call: FillCall, installation: String) -> Self {
         let verdict = Verdict::new(wire::Outcome::Pass).because(Reason::Fill);
         let result = LookupResult::Pass { reason: Reason::Fill, verdict };
-        Self { lookup, waiting: vec![one].into_iter(), result, fill: Some(Box::new(call)), installation }
+        Self {
+            lookup,
+            waiting: vec![one].into_iter(),
+            result,
+            fill: Some(Box::new(call)),
+            is_shared: false,
+            installation,
+        }
     }
 
     /// The leader gets a response, and so do the requests that joined and are selected.
@@ -120,13 +129,20 @@ impl FanOut {
             joined,
             maps,
         }));
-        Self { lookup, waiting: waiting.into_iter(), result, fill: None, installation }
+        Self { lookup, waiting: waiting.into_iter(), result, fill: None, is_shared: false, installation }
     }
 
     /// The requests that wait for the rest of a long response do so no longer: each looks up for itself. The coordinator
     /// loads once for all.
     pub fn of_left_behind(lookup: PeerLookup, waiting: Vec<(u32, Waiter)>, installation: String) -> Self {
-        Self { lookup, waiting: waiting.into_iter(), result: LookupResult::LeftBehind, fill: None, installation }
+        Self {
+            lookup,
+            waiting: waiting.into_iter(),
+            result: LookupResult::LeftBehind,
+            fill: None,
+            is_shared: false,
+            installation,
+        }
     }
 
     /// Returns whether no request waits any longer.
@@ -168,7 +184,14 @@ impl FanOut {
             }
             Some(_) => return Some((stream, look_up_alone(self, stream, waiter, worker, now))),
         };
-        worker.counters.count_request(self.lookup.request.group.name(), shareable.outcome);
+        let group = self.lookup.request.group.name();
+        worker.counters.count_request(group, shareable.outcome);
+        if waiter.map.is_some() && matches!(shareable.outcome, Outcome::Miss | Outcome::Revalidated) {
+            if !std::mem::replace(&mut self.is_shared, true) {
+                worker.counters.count_request(group, Outcome::Herd);
+            }
+            worker.counters.count_request(group, Outcome::Shared);
+        }
         let map = match key {
             None => Cow::Borrowed(&map[..]),
             Some(key) => {

@@ -48,6 +48,10 @@ words! {
         Observed = "observed",
         /// The response of an observed request was not the one that the cache would have given.
         Mismatch = meshcache_protocol::observe::MISMATCH,
+        /// A load that several requests waited for here: counted beside them.
+        Herd = meshcache_protocol::feed::HERD,
+        /// A request that such a load of another request answered: counted beside its outcome.
+        Shared = meshcache_protocol::feed::SHARED,
     }
 }
 

@@ -96,6 +96,7 @@ impl<T: Clone> FlightGuard<T> {
                 key: self.key.clone(),
                 began,
                 value: value.clone(),
+                state: self.state.clone(),
                 bytes,
                 until: Instant::now() + RESULT_KEPT,
             };

@@ -55,14 +55,14 @@ impl<T: Clone> Flights<T> {
             return Err(Full);
         }
         if let Some(result) = table.result_for(key, condition, now) {
-            return Ok((Waiter::of_result(shared, result.number, result.value.clone()), None));
+            return Ok((Waiter::of_result(shared, result.number, result.value.clone(), result.state.clone()), None));
         }
         let follows = match table.flights.get(&key.hash()) {
             Some(flight) if flight.key != *key => return Err(Full),
             Some(flight) => !condition.admits(flight.number, flight.began),
             None => {
                 if let Some(stored) = stored() {
-                    return Ok((Waiter::of_result(shared, 0, stored), None));
+                    return Ok((Waiter::of_result(shared, 0, stored, Arc::default()), None));
                 }
                 return begin(shared, &mut table, key, key.clone(), None, condition);
             }

@@ -101,6 +101,8 @@ pub(super) struct FlightState {
     pub(super) loads: AtomicBool,
     /// A request may come for the result after completion: it has a ticket, or it wakes later from the flight before.
     pub(super) is_awaited: AtomicBool,
+    /// Its result answered another request than its first.
+    pub(super) is_shared: AtomicBool,
     /// The span of its load, if that is recorded.
     pub(super) span: OnceLock<TraceContext>,
 }
@@ -110,6 +112,7 @@ pub(super) struct FlightResult<T> {
     pub(super) key: Key,
     pub(super) began: Option<Instant>,
     pub(super) value: T,
+    pub(super) state: Arc<FlightState>,
     pub(super) bytes: u64,
     pub(super) until: Instant,
 }

@@ -50,14 +50,14 @@ impl<T> Waiter<T> {
     }
 
     /// A waiter whose result is here already.
-    pub(super) fn of_result(shared: &Arc<SharedFlights<T>>, number: u64, value: T) -> Self {
+    pub(super) fn of_result(shared: &Arc<SharedFlights<T>>, number: u64, value: T, state: Arc<FlightState>) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
         Self {
             number,
             follows: false,
             role: Role::Late,
             result: watch::channel(Progress::Completed(value)).1,
-            state: Arc::default(),
+            state,
             shared: shared.clone(),
         }
     }
@@ -68,6 +68,15 @@ impl<T> Waiter<T> {
     pub(crate) fn load_span(&self) -> impl Fn() -> Option<TraceContext> + use<T> {
         let state = self.state.clone();
         move || state.span.get().copied()
+    }
+}
+
+impl<T> Waiter<T> {
+    /// Returns what records that the flight's result answered a request beside its first. It tells whether that was the
+    /// first time.
+    pub(crate) fn share(&self) -> impl Fn() -> bool + use<T> {
+        let state = self.state.clone();
+        move || !state.is_shared.swap(true, Relaxed)
     }
 }
 

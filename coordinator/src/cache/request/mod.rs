@@ -1,9 +1,11 @@
 //! Classifies requests: a lookup of a key in a group, a pass to the group's origin, or a refusal.
 
+mod answered;
 mod caller;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use answered::Answered;
 pub(crate) use caller::Caller;
 
 use crate::{
@@ -46,6 +48,8 @@ pub(crate) struct CacheRequest<'a> {
     pub(crate) is_debugged: bool,
     /// In a group with slices: the one that it is for. The first one stands for its file.
     pub(crate) slice: Option<Slice>,
+    /// How it was answered.
+    pub(crate) answered: Answered,
 }
 
 /// A request that is not looked up.
@@ -279,7 +283,17 @@ pub(crate) fn classify<'r, 'a: 'r>(
     let is_one = asked.is_some() && slice.as_ref() == asked;
     let question = question.map(|question| Question { slice: slice.clone().filter(|_| is_one), ..question });
     let is_from_peer = port == Port::Peer;
-    Ok(CacheRequest { served, head, http: request, key, question, is_from_peer, is_debugged, slice })
+    Ok(CacheRequest {
+        served,
+        head,
+        http: request,
+        key,
+        question,
+        is_from_peer,
+        is_debugged,
+        slice,
+        answered: Answered::default(),
+    })
 }
 
 /// Returns the size of the slices in which a request's response is stored, if it is large.

@@ -127,7 +127,10 @@ pub(crate) async fn answer(
     let outcome = verdict.outcome;
     let response =
         response::from_content(request, (entry, Content::Sliced(body, length)), &part, verdict, &cache.names);
-    Ok(response.inspect(|_| metrics.count_response(outcome.label())))
+    Ok(response.inspect(|_| {
+        request.answered.set(outcome);
+        metrics.count_response(outcome.label());
+    }))
 }
 
 /// Reads a part of a file to its end, for a proxy that takes whole bodies alone. It shares the store's memory.

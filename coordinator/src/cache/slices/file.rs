@@ -8,7 +8,7 @@ use crate::{
         miss::{self, FlightAnswer},
         ownership, peer_load,
         peer_load::PeerRoute,
-        request::CacheRequest,
+        request::{Answered, CacheRequest},
         slices::first::reuse,
         state::Cache,
     },
@@ -136,6 +136,7 @@ impl File {
             is_from_peer: false,
             is_debugged: false,
             slice: Some(slice),
+            answered: Answered::default(),
         };
         if self.served.group.config().min_uses > 1 {
             self.cache.uses.record(request.key.hash(), self.cache.clock.now());

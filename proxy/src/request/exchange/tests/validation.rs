@@ -53,6 +53,24 @@ fn requests_that_look_up_again_join_a_lookup_that_began_meanwhile() {
 }
 
 #[test]
+fn a_load_that_answers_several_is_one_herd_and_a_stored_response_is_none() {
+    let mut proxy = Proxy::new("{}");
+    let lookup = proxy.look_up("/x");
+    for _ in 0..3 {
+        proxy.get("/x");
+    }
+    assert_eq!(replied(&proxy.respond(lookup, "miss; ttl=9; age=0; shared", &[], "x"), "x").len(), 4);
+    let lookup = proxy.look_up("/alone");
+    proxy.respond(lookup, "miss; ttl=9; age=0; shared", &[], "x");
+    let lookup = proxy.look_up("/stored");
+    proxy.get("/stored");
+    proxy.respond(lookup, "hit; ttl=9; age=0; shared", &[], "x");
+    let counted = proxy.worker.all_counters().groups();
+    let of = |word: &str| counted["g"].get(word).copied().unwrap_or(0);
+    assert_eq!((of("miss"), of("hit"), of("herd"), of("shared")), (5, 2, 1, 3));
+}
+
+#[test]
 fn an_owner_that_does_not_say_when_it_loaded_is_asked_again_by_all_that_joined() {
     let mut proxy = Proxy::new("{}");
     let lookup = proxy.look_up("/x");
