@@ -1,6 +1,8 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+mod why;
+
 use crate::{cache::state::Cache, feed::Feed};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Limited};
@@ -39,9 +41,8 @@ impl Inquiry {
                 let version = env!("CARGO_PKG_VERSION").to_owned();
                 json(&CoordinatorState { version, store_bytes: self.store_bytes, ..CoordinatorState::default() })
             }
-            Ask::Why(_) | Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => {
-                Err(NoAnswer("not known to this version".to_owned()))
-            }
+            Ask::Why(asked) => json(&Box::pin(self.why_here(asked)).await?),
+            Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => Err(NoAnswer("not known to this version".to_owned())),
         }
     }
 
@@ -61,25 +62,28 @@ impl Inquiry {
     pub(crate) async fn ask_all<T: DeserializeOwned>(&self, ask: &Ask) -> Vec<(Peer, Result<T, NoAnswer>)> {
         let ring = self.cache.cluster.ring();
         let (own, others): (Vec<&Peer>, Vec<&Peer>) = ring.peers().iter().partition(|peer| peer.name == self.me);
-        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask).await));
+        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask, PATIENCE).await));
         join_all(asked).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask) -> Result<T, NoAnswer> {
-        let answer =
-            if peer.name == self.me { self.answer(ask).await? } else { self.ask_other(peer, &json(ask)?).await? };
+    async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask, patience: Duration) -> Result<T, NoAnswer> {
+        let answer = if peer.name == self.me {
+            self.answer(ask).await?
+        } else {
+            self.ask_other(peer, &json(ask)?, patience).await?
+        };
         serde_json::from_slice(&answer).map_err(|error| NoAnswer(format!("its answer is of another version: {error}")))
     }
 
-    async fn ask_other(&self, peer: &Peer, ask: &[u8]) -> Result<Vec<u8>, NoAnswer> {
+    async fn ask_other(&self, peer: &Peer, ask: &[u8], patience: Duration) -> Result<Vec<u8>, NoAnswer> {
         let answered = async {
             let failed = |failure: crate::origin::Failure| NoAnswer(failure.label().to_owned());
             let peers = &self.cache.cluster.peers;
-            let response = peers.post(&peer.name, paths::ASK, ask.to_vec(), PATIENCE).await.map_err(failed)?;
+            let response = peers.post(&peer.name, paths::ASK, ask.to_vec(), patience).await.map_err(failed)?;
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
             Ok(body.map_err(|error| NoAnswer(error.to_string()))?.to_bytes().to_vec())
         };
-        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err(NoAnswer("timeout".to_owned())))
+        tokio::time::timeout(patience, answered).await.unwrap_or_else(|_| Err(NoAnswer("timeout".to_owned())))
     }
 }
 

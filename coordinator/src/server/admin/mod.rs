@@ -1,5 +1,7 @@
 //! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
 
+mod why;
+
 use crate::{
     cache::state::Cache,
     cluster::{gossip::MemberView, gossiper::Gossiper},
@@ -66,6 +68,7 @@ impl AdminPort {
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/mesh", get(mesh))
+            .route("/why", post(why::answer))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
