@@ -142,7 +142,7 @@ pub(crate) fn deciding_fields(group: &Group, reason: Reason, headers: &HeaderMap
     let targets = group.config().freshness.targets.iter().map(|name| name.to_ascii_lowercase());
     let control = || targets.chain([header::CACHE_CONTROL, header::EXPIRES].map(|name| name.to_string()));
     let names: Vec<String> = match reason {
-        Reason::Vary => vec![header::VARY.to_string()],
+        Reason::Vary => [header::VARY.to_string()].into_iter().chain(control()).collect(),
         Reason::SetCookie => [header::SET_COOKIE.to_string()].into_iter().chain(control()).collect(),
         Reason::TooLarge => vec![header::CONTENT_LENGTH.to_string()],
         Reason::Incomplete => {
