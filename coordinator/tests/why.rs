@@ -422,8 +422,11 @@ async fn a_coordinator_that_is_silent_is_named_and_purge_lag_is_explained_withou
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (a, _, _files) = two(&origin, None, (unused(), silent.local_addr().unwrap())).await;
     send(a.ports.data, "GET", "/a", &[("host", "h")], "").await;
+    let question = json!({"url": "http://h/a"});
+    let is_cut_off = async || why_of(a.ports.admin, question.clone()).await.at.iter().all(|at| !at.has_lease);
+    until("nobody tells it of purges", is_cut_off).await;
     let waited = Stopwatch::start();
-    let why = why_of(a.ports.admin, json!({"url": "http://h/a"})).await;
+    let why = why_of(a.ports.admin, question).await;
     assert!(waited.elapsed() < Duration::from_secs(3), "{:?}", waited.elapsed());
     let of = |name: &str| why.at.iter().find(|at| at.name == name).unwrap();
     assert_eq!((of("a").unreached.as_deref(), of("b").unreached.as_deref()), (None, Some("timeout")));
