@@ -132,8 +132,8 @@ fn bytes(all: &VecDeque<LastReason>) -> usize {
     if all.is_empty() {
         return 0;
     }
-    let field = |field: &Box<str>| field.len().saturating_add(FIELD_BYTES);
-    let fields: usize = all.iter().flat_map(|last| last.decided.iter()).map(field).sum();
+    let lengths = all.iter().flat_map(|last| last.decided.iter().map(|field| field.len().saturating_add(FIELD_BYTES)));
+    let fields: usize = lengths.sum();
     all.capacity().saturating_mul(REASON_BYTES).saturating_add(fields).saturating_add(KEY_BYTES)
 }
 
