@@ -1,6 +1,11 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+pub(crate) mod keys;
+pub(crate) mod live;
+
+pub use live::Live;
+
 use crate::{cache::state::Cache, feed::Feed};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Limited};
@@ -24,6 +29,8 @@ pub struct Inquiry {
     pub me: String,
     /// The store's limit, bytes.
     pub store_bytes: u64,
+    /// What is recorded while somebody looks.
+    pub live: Arc<Live>,
 }
 
 /// Why there is no answer: one line.
@@ -39,9 +46,10 @@ impl Inquiry {
                 let version = env!("CARGO_PKG_VERSION").to_owned();
                 json(&CoordinatorState { version, store_bytes: self.store_bytes, ..CoordinatorState::default() })
             }
-            Ask::Why(_) | Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => {
-                Err(NoAnswer("not known to this version".to_owned()))
-            }
+            Ask::Keys(request) => json(&keys::answer(&self.cache, request, &self.me).await),
+            Ask::Top(request) => json(&self.live.top(&self.cache, request)?),
+            Ask::Tail(request) => json(&self.live.tail(&self.cache, request, &self.me).await?),
+            Ask::Why(_) => Err(NoAnswer("not known to this version".to_owned())),
         }
     }
 

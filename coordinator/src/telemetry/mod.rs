@@ -11,7 +11,7 @@ pub mod log;
 pub mod member_metrics;
 pub mod metrics;
 pub mod namespaces;
-mod noted;
+pub(crate) mod noted;
 pub(crate) mod rare;
 mod register;
 pub(crate) mod request_end;
@@ -22,6 +22,8 @@ mod span_metrics;
 mod tests;
 mod tls_metrics;
 mod token_metrics;
+#[cfg(feature = "program")]
+mod told;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;
