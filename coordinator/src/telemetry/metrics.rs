@@ -31,7 +31,7 @@ pub const UNHEARD: &str = "unheard";
 /// All metrics of one coordinator, on a registry of its own.
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    pub(super) families: Families,
     groups: Mutex<HashMap<String, Arc<GroupMetrics>>>,
     /// `kubegroup_peers`: peers in the ring, this one included.
     pub peers: IntGauge,
