@@ -11,8 +11,10 @@ pub mod log;
 pub mod member_metrics;
 pub mod metrics;
 pub mod namespaces;
-mod noted;
+pub(crate) mod noted;
 pub(crate) mod rare;
+#[cfg(feature = "program")]
+pub(crate) mod readings;
 mod register;
 pub(crate) mod request_end;
 pub mod request_metrics;
@@ -22,6 +24,8 @@ mod span_metrics;
 mod tests;
 mod tls_metrics;
 mod token_metrics;
+#[cfg(feature = "program")]
+mod told;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;
