@@ -66,7 +66,21 @@ pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry:
     if matches!(result, Ok(()) | Err(Reason::MinUses)) {
         cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
     }
-    result.inspect_err(|why| served.metrics.count_not_stored(*why))
+    if result.is_ok() {
+        cache.last_reasons.forget(load.key().hash());
+    }
+    result.inspect_err(|why| {
+        served.metrics.count_not_stored(*why);
+        cache.last_reasons.record(load.key().hash(), *why, cache.clock.now());
+    })
+}
+
+/// Notes why a response of a load is not stored.
+pub(crate) fn note_not_stored(cache: &Cache, target: &LoadTarget<'_>, why: Reason, head: &response::Parts) {
+    let LoadTarget { served, request, load, .. } = target;
+    served.metrics.count_not_stored(why);
+    served.first_miss_log.log(why, load.key());
+    cache.last_reasons.record_response((load.key().hash(), request), &served.group, why, head, cache.clock.now());
 }
 
 /// Whether too few requests for a key have come to store its first response (`minUses`).

@@ -22,6 +22,7 @@ pub(crate) mod insertion;
 pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
 pub(crate) mod large;
+pub(crate) mod last_reasons;
 pub(crate) mod leave;
 pub(crate) mod load;
 pub(crate) mod load_job;

@@ -4,7 +4,7 @@ use crate::{
     cache::{
         groups::ServedGroup,
         insertion,
-        insertion::{LoadTarget, StoredParts, with_extent},
+        insertion::{LoadTarget, StoredParts, note_not_stored, with_extent},
         large,
         load_job::LoadJob,
         load_outcome::{
@@ -210,7 +210,7 @@ fn shared_failure(
     began: Instant,
 ) -> LoadOutcome {
     let LoadTarget { served, request, load, .. } = target;
-    served.metrics.count_not_stored(not.reason());
+    note_not_stored(cache, target, not.reason(), head);
     insertion::supersede(cache, served, load.key(), request, head);
     let mut verdict = Verdict::new(Outcome::Miss);
     verdict.fwd_status = head.status.as_u16();
@@ -250,7 +250,7 @@ pub(crate) fn revalidated(
         }
         Err(not) => {
             // It is still valid, but may no longer be stored.
-            served.metrics.count_not_stored(not.reason());
+            note_not_stored(cache, target, not.reason(), head);
             cache.store.remove_variants(&served.quota, load.key(), |entry| entry.selecting.matches(request));
             LoadOutcome::Loaded(LoadedResponse {
                 entry: old.clone(),
@@ -295,8 +295,7 @@ pub(crate) fn mark_not_shared(
 ) -> LoadOutcome {
     let LoadTarget { served, load, request, stale, .. } = target;
     let status = head.status.as_u16();
-    served.metrics.count_not_stored(why.reason);
-    served.first_miss_log.log(why.reason, load.key());
+    note_not_stored(cache, target, why.reason, head);
     if why != OVER_BUDGET {
         insertion::supersede(cache, served, load.key(), request, head);
     }
@@ -316,6 +315,7 @@ pub(crate) fn mark_not_shared(
 pub(crate) fn failed(cache: &Cache, target: &LoadTarget<'_>, failure: Failure) -> LoadOutcome {
     let LoadTarget { served, load, stale, .. } = target;
     served.metrics.local_load_errs.inc();
+    cache.last_reasons.record(load.key().hash(), failure.reason(), cache.clock.now());
     if let Some(failing) = failure.scope() {
         served.backoff.record_failure(load.key().hash(), failing, cache.clock.now(), random());
     }

@@ -84,7 +84,7 @@ pub struct Metrics {
     address_failures: IntCounterVec,
     /// `meshcache_access_log_dropped_total`: lines that found no place in the queue.
     pub access_lines_dropped: IntCounter,
-    proxy_requests: IntCounterVec,
+    pub(super) proxy_requests: IntCounterVec,
     /// Panics that native filters survived.
     pub proxy_panics: IntCounter,
     proxies: IntGaugeVec,

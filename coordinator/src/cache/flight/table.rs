@@ -103,6 +103,8 @@ pub(super) struct FlightState {
     pub(super) is_awaited: AtomicBool,
     /// Its result answered another request than its first.
     pub(super) is_shared: AtomicBool,
+    /// How many wait for it.
+    pub(super) waiting: AtomicUsize,
     /// The span of its load, if that is recorded.
     pub(super) span: OnceLock<TraceContext>,
 }

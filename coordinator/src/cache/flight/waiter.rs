@@ -39,6 +39,7 @@ pub(crate) enum WaitOutcome<T> {
 impl<T> Waiter<T> {
     pub(super) fn of(shared: &Arc<SharedFlights<T>>, flight: &Flight<T>) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
+        flight.state.waiting.fetch_add(1, Relaxed);
         Self {
             number: flight.number,
             follows: flight.began.is_none(),
@@ -52,6 +53,7 @@ impl<T> Waiter<T> {
     /// A waiter whose result is here already.
     pub(super) fn of_result(shared: &Arc<SharedFlights<T>>, number: u64, value: T, state: Arc<FlightState>) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
+        state.waiting.fetch_add(1, Relaxed);
         Self {
             number,
             follows: false,
@@ -128,5 +130,6 @@ impl<T: Clone> Waiter<T> {
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         self.shared.waiters.fetch_sub(1, Relaxed);
+        self.state.waiting.fetch_sub(1, Relaxed);
     }
 }
