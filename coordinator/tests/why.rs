@@ -1,5 +1,7 @@
 //! `POST /why`: each of twelve reasons why something was not cached is explained by one question, with the change to the
 //! group that mends it where one does.
+//!
+//! Long: the twelve cases stand beside each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

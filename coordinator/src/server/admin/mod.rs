@@ -73,7 +73,7 @@ impl AdminPort {
             .route("/top", get(looks::top))
             .route("/tail", get(looks::tail))
             .route("/keys", get(looks::keys))
-            .route("/why", post(why::answer))
+            .route("/why", post(why))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
@@ -213,6 +213,10 @@ async fn groups(State(admin): State<Arc<AdminPort>>) -> Json<Value> {
     };
     let groups_: Vec<Value> = groups.iter().map(group).collect();
     Json(json!({"digest": groups.digest(), "storeBytes": admin.store_bytes, "groups": groups_}))
+}
+
+async fn why(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
+    why::answer(&admin.inquiry, &admin.bodies, request).await
 }
 
 async fn purge(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Response {
