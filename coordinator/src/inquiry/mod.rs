@@ -3,10 +3,13 @@
 
 pub(crate) mod keys;
 pub(crate) mod live;
+pub(crate) mod mesh_tail;
+mod no_answer;
 mod state;
 mod why;
 
 pub use live::Live;
+pub(crate) use no_answer::NoAnswer;
 pub(crate) use state::NOT_FOR_PROXIES;
 
 use crate::{cache::state::Cache, feed::Feed};
@@ -42,11 +45,6 @@ pub struct Inquiry {
     /// What is recorded while somebody looks.
     pub live: Arc<Live>,
 }
-
-/// Why there is no answer: one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NoAnswer(pub(crate) String);
 
 impl Inquiry {
     /// Answers for this coordinator, as JSON.
