@@ -2,7 +2,7 @@
 
 use crate::{
     cache::state::Cache,
-    inquiry::{NoAnswer, live::shown},
+    inquiry::{live::shown, no_answer::NoAnswer},
     store::{Entry, Held},
 };
 use meshcache_admin::{KeysAnswer, KeysRequest, StoredKey};
@@ -12,6 +12,8 @@ use std::{collections::BinaryHeap, sync::Arc};
 /// The responses in an answer where no number is asked for, and at most.
 const KEYS: usize = 100;
 const MAX_KEYS: usize = 10_000;
+/// The parts of a key that are its URL: group, scheme, authority, path, query.
+const URL_PARTS: usize = 5;
 /// The longest URL, bytes.
 const MAX_URL: usize = 1024;
 /// The most bytes of the URLs of one coordinator's answer: others are counted and not told.
@@ -153,23 +155,34 @@ fn url(held: &Held, prefix: Option<&str>) -> Option<String> {
     Some(url)
 }
 
-/// Returns the names of a key's parts beyond the URL, of those that the request had. Of a slice its number, which is no secret.
+/// Returns the names of a key's parts beyond the URL, of those that the request had. Of a slice its number, which is no
+/// secret.
 fn more(key: &Key) -> Vec<String> {
-    key.more()
-        .filter(|part| part.first.is_some())
-        .map(|part| {
-            let name = String::from_utf8_lossy(part.name);
-            match part.kind {
-                b"h" | b"x" => format!("header {name}"),
-                b"c" => format!("cookie {name}"),
-                b"s" => {
-                    let number = part.first.and_then(|value| value.first_chunk::<8>()).copied().unwrap_or_default();
-                    format!("slice {}", u64::from_le_bytes(number))
-                }
-                _ => name.into_owned(),
-            }
-        })
-        .collect()
+    let (mut parts, mut names) = (parts(key.bytes()).skip(URL_PARTS), Vec::new());
+    // Each is its kind, its name, the number of its values, and these.
+    while let (Some(kind), Some(name), Some(count)) = (parts.next(), parts.next(), parts.next()) {
+        let count = count.first_chunk::<4>().map_or(0, |count| u32::from_le_bytes(*count) as usize);
+        let first = parts.by_ref().take(count).fold(None, |first: Option<&[u8]>, value| first.or(Some(value)));
+        let Some(first) = first else { continue };
+        let name = String::from_utf8_lossy(name);
+        names.push(match kind {
+            b"h" | b"x" => format!("header {name}"),
+            b"c" => format!("cookie {name}"),
+            b"s" => format!("slice {}", first.first_chunk::<8>().map_or(0, |number| u64::from_le_bytes(*number))),
+            _ => name.into_owned(),
+        });
+    }
+    names
+}
+
+/// Returns the parts of a key's bytes.
+fn parts(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        bytes = rest;
+        Some(part)
+    })
 }
 
 #[cfg(test)]
@@ -192,6 +205,11 @@ mod tests {
         let url = url(&held, Some("/a")).unwrap();
         assert_eq!(url, "http://h/a?token=…&page=…&flag (header x-tenant, cookie lang)");
         assert!(super::url(&held, Some("/b")).is_none());
+        let slice = meshcache_protocol::Slice::numbered(1 << 20, 7, "\"v\"").key(&held.key);
+        assert_eq!(more(&slice), ["header x-tenant", "cookie lang", "slice 7"]);
+        let fields: [(&[u8], &[u8]); 1] = [(b"x-tenant", b"a")];
+        let one = self::held(group, "/a", &fields).key.with_content(&[4]);
+        assert_eq!(more(&one), ["header x-tenant", "content"], "no cookie");
     }
 
     #[test]

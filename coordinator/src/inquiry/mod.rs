@@ -3,12 +3,15 @@
 
 pub(crate) mod keys;
 pub(crate) mod live;
+pub(crate) mod mesh_tail;
+mod no_answer;
 mod origins;
 mod readiness;
 mod state;
 mod why;
 
 pub use live::Live;
+pub(crate) use no_answer::NoAnswer;
 pub use readiness::Readiness;
 pub(crate) use state::NOT_FOR_PROXIES;
 
@@ -51,11 +54,6 @@ pub struct Inquiry {
     /// What is recorded while somebody looks.
     pub live: Arc<Live>,
 }
-
-/// Why there is no answer: one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct NoAnswer(pub(crate) String);
 
 impl Inquiry {
     /// Answers for this coordinator, as JSON.

@@ -1,6 +1,6 @@
 //! The tables of all coordinators as one. Pure.
 
-use crate::inquiry::{NoAnswer, live::table::sort};
+use crate::inquiry::{live::table::sort, no_answer::NoAnswer};
 use meshcache_admin::{Top, TopRequest, TopRow};
 use meshcache_protocol::Peer;
 use std::collections::HashMap;

@@ -8,17 +8,15 @@ mod merge;
 mod sketch;
 mod stream;
 mod table;
-mod tail;
 mod wanted;
 
 pub(crate) use merge::merged;
-pub(crate) use tail::MeshTail;
 pub(crate) use wanted::{BadFilter, shown};
 
 use crate::{
     cache::state::Cache,
     clock,
-    inquiry::NoAnswer,
+    inquiry::no_answer::NoAnswer,
     telemetry::request_end::{OnDemand, RequestEnd, RequestListener},
 };
 use arc_swap::ArcSwap;

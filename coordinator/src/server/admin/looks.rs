@@ -2,19 +2,18 @@
 
 use crate::{
     inquiry::{
-        keys,
-        live::{self, BadFilter, MAX_TAILS, MeshTail},
+        Inquiry, keys,
+        live::{self, BadFilter, MAX_TAILS},
+        mesh_tail::MeshTail,
     },
-    server::admin::{
-        AdminPort,
-        parameters::{BadParameter, Parameters},
-    },
+    server::admin::parameters::{BadParameter, Parameters},
 };
 use axum::{
-    Json,
+    Json, Router,
     body::Body,
     extract::State,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use futures_util::stream;
 use http::{Request, StatusCode, header};
@@ -25,8 +24,13 @@ use std::{convert::Infallible, sync::Arc};
 /// The parameters of a filter.
 const FILTER: [&str; 5] = ["group", "outcome", "reason", "status", "path"];
 
+/// Returns the routes.
+pub(super) fn routes(inquiry: Arc<Inquiry>) -> Router {
+    Router::new().route("/top", get(top)).route("/tail", get(tail)).route("/keys", get(keys)).with_state(inquiry)
+}
+
 /// Why there is no answer.
-pub(super) enum Refused {
+enum Refused {
     /// The question is wrong.
     Bad(String),
     /// Too many ask already.
@@ -58,7 +62,7 @@ impl IntoResponse for Refused {
 }
 
 /// Returns what the requests of the last seconds were for.
-pub(super) async fn top(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Result<Json<Top>, Refused> {
+async fn top(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Result<Json<Top>, Refused> {
     let known = [&["by", "limit"][..], &FILTER].concat();
     let parameters = Parameters::read(request.uri().query(), &known)?;
     let by = match parameters.get("by").as_deref() {
@@ -72,17 +76,17 @@ pub(super) async fn top(State(admin): State<Arc<AdminPort>>, request: Request<Bo
         }
     };
     let request = TopRequest { by, filter: filter(&parameters), limit: parameters.number("limit")? };
-    live::check(&admin.cache, Some(by), &request.filter)?;
-    let answers = admin.inquiry.ask_all(&Ask::Top(request.clone())).await;
+    live::check(&inquiry.cache, Some(by), &request.filter)?;
+    let answers = inquiry.ask_all(&Ask::Top(request.clone())).await;
     Ok(Json(live::merged(&request, answers)))
 }
 
 /// Writes requests as they end, until the client leaves or the process stops.
-pub(super) async fn tail(State(admin): State<Arc<AdminPort>>, request: Request<Body>) -> Result<Response, Refused> {
+async fn tail(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Result<Response, Refused> {
     let filter = filter(&Parameters::read(request.uri().query(), &FILTER)?);
-    live::check(&admin.cache, None, &filter)?;
-    let place = admin.inquiry.live.try_tail().ok_or(Refused::TooMany)?;
-    let tail = MeshTail::begin(admin.inquiry.clone(), filter).await;
+    live::check(&inquiry.cache, None, &filter)?;
+    let place = inquiry.live.try_tail().ok_or(Refused::TooMany)?;
+    let tail = MeshTail::begin(inquiry, filter).await;
     let lines = stream::unfold((tail, place), async |(mut tail, place)| {
         let lines = tail.next().await?;
         Some((Ok::<_, Infallible>(lines), (tail, place)))
@@ -92,18 +96,15 @@ pub(super) async fn tail(State(admin): State<Arc<AdminPort>>, request: Request<B
 }
 
 /// Returns what is stored.
-pub(super) async fn keys(
-    State(admin): State<Arc<AdminPort>>,
-    request: Request<Body>,
-) -> Result<Json<KeysAnswer>, Refused> {
+async fn keys(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Result<Json<KeysAnswer>, Refused> {
     let parameters = Parameters::read(request.uri().query(), &["group", "prefix", "limit"])?;
     let (group, prefix) = (parameters.get("group"), parameters.get("prefix"));
-    live::check(&admin.cache, None, &Filter { group: group.clone(), ..Filter::default() })?;
+    live::check(&inquiry.cache, None, &Filter { group: group.clone(), ..Filter::default() })?;
     if prefix.as_ref().is_some_and(|prefix| !prefix.starts_with('/')) {
         return Err(Refused::Bad("prefix: it does not begin with a slash".to_owned()));
     }
     let request = KeysRequest { group, prefix, limit: parameters.number("limit")? };
-    let answers = admin.inquiry.ask_all(&Ask::Keys(request.clone())).await;
+    let answers = inquiry.ask_all(&Ask::Keys(request.clone())).await;
     Ok(Json(keys::merged(&request, answers)))
 }
 

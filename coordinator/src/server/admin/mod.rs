@@ -70,12 +70,9 @@ impl AdminPort {
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/mesh", get(mesh))
-            .route("/top", get(looks::top))
-            .route("/tail", get(looks::tail))
-            .route("/keys", get(looks::keys))
             .route("/why", post(why))
             .route("/purge", post(purge));
-        AdminRoutes { router: router.with_state(admin.clone()), admin }
+        AdminRoutes { router: router.with_state(admin.clone()).merge(looks::routes(admin.inquiry.clone())), admin }
     }
 
     fn refusal(&self, request: &Request<Incoming>) -> Option<Response> {
