@@ -1,6 +1,8 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+pub(crate) mod observed;
+
 use crate::{cache::state::Cache, feed::Feed};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Limited};
@@ -52,9 +54,10 @@ impl Inquiry {
             let unreached = state.as_ref().err().map(ToString::to_string);
             Coordinator { name, data, peer, state: state.ok(), unreached }
         };
-        let coordinators = self.ask_all(&Ask::State).await.into_iter().map(told).collect();
+        let coordinators: Vec<_> = self.ask_all(&Ask::State).await.into_iter().map(told).collect();
         let ring = format!("{:016x}", self.cache.cluster.ring().version());
-        Mesh { me: self.me.clone(), ring, coordinators, ..Mesh::default() }
+        let observed = observed::of_all(&coordinators, &self.cache.groups());
+        Mesh { me: self.me.clone(), ring, coordinators, observed, ..Mesh::default() }
     }
 
     /// Asks all coordinators of the ring, this one first. It is called like the others, but for the network.
