@@ -185,7 +185,7 @@ impl Observer {
             return None;
         }
         let slot = Self::slot(group, key);
-        let coding = digest_of(self.key, response.values("content-encoding").chain([&b""[..]]));
+        let coding = digest_of(self.key, &mut response.values("content-encoding"));
         let gives = |seen: &&Arc<Seen>| {
             let resident = now.saturating_sub(seen.arrived);
             let fits = !seen.is_over(now) && seen.variant.coding == coding && seen.variant.selecting.matches(request);
@@ -207,7 +207,7 @@ impl Observer {
             left: group.config().limits.object.0,
             era: self.era,
             status: response.status,
-            location: digest_of(self.key, response.values("location")).0 as u32,
+            location: digest_of(self.key, &mut response.values("location")).0 as u32,
             parts: Parts::of(passed, self.key),
             url: parts::url(request),
             hasher: Box::new(Xxh3::new()),
@@ -233,7 +233,7 @@ impl Observer {
             return Some(seen.compare(print, &parts, url));
         }
         all.retain(|seen| !seen.is_over(now));
-        let seen = Seen { variant, stored, print, parts: parts.shrunk(), arrived: now };
+        let seen = Seen { variant, stored, print, parts, arrived: now };
         let bytes = self.bytes.saturating_sub(before.1).saturating_add(measure(all).1);
         let fits = bytes.saturating_add(seen.bytes()) <= self.most.bytes;
         let has_room = self.len.saturating_sub(before.0).saturating_add(all.len()) < self.most.responses
@@ -324,7 +324,7 @@ impl PassingBody {
 }
 
 /// Hashes values with their lengths, so that no two lists are equal by concatenation.
-fn digest_of<'a>(key: u64, values: impl Iterator<Item = &'a [u8]>) -> Hash {
+fn digest_of<'a>(key: u64, values: &mut dyn Iterator<Item = &'a [u8]>) -> Hash {
     let mut hasher = Xxh3::new();
     hasher.update(&key.to_le_bytes());
     for value in values {

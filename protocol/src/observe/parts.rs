@@ -13,16 +13,14 @@ use crate::{
 const MAX_PARTS: usize = 48;
 /// The most bytes that they take.
 const MAX_BYTES: usize = 2048;
-/// The most lines of fields that are looked at.
-const MAX_FIELDS: usize = 128;
-/// The most pairs of cookies, or of the query, that are looked at.
-const MAX_PAIRS: usize = 64;
+/// The most lines of fields, cookies of a line, and pairs of the query that are looked at.
+const MAX_LIST: usize = 64;
 /// The longest name.
 const MAX_NAME: usize = 64;
 /// The longest URL that is told, bytes.
 const MAX_URL: usize = 256;
 /// Fields that are in the key, are looked at one by one, or say nothing about what is wanted.
-const LEFT_OUT: [&[u8]; 5] = [b"host", b"cookie", b"content-length", b"expect", b"cdn-loop"];
+const LEFT_OUT: [&[u8]; 4] = [b"host", b"content-length", b"expect", b"cdn-loop"];
 
 /// The part of a request that says that a coordinator loaded its response, and not the proxy's route.
 pub const COORDINATOR: &str = "coordinator";
@@ -35,62 +33,39 @@ pub const HOST: &str = "host";
 #[derive(Default)]
 pub(super) struct Parts(Vec<u8>);
 
+/// What a part is made of: its kind, its name, and one of its values.
+type Piece<'a> = (&'static str, &'a [u8], &'a [u8]);
+
 impl Parts {
     /// Returns the parts of a request.
     pub(super) fn of(passed: &PassedResponse<'_>, key: u64) -> Self {
-        let PassedResponse { group, request, route, by_coordinator, .. } = *passed;
+        let pieces = pieces(passed);
         let mut parts = Self::default();
-        let mut add = |kind: &str, name: &str, hash: u32| parts.add(kind, name, hash);
-        if by_coordinator {
-            add(COORDINATOR, "", 1);
-        }
-        if let Some(route) = route.filter(|_| !group.keys_route()) {
-            add(ROUTE, "", hash(key, [route.as_bytes()].into_iter()));
-        }
-        if group.shares_hosts() {
-            add(HOST, "", hash(key, [request.authority.as_bytes()].into_iter()));
-        }
-        let is_keyed = |name: &str| group.key_headers().any(|keyed| keyed == name);
-        for (at, (name, _)) in request.fields.iter().take(MAX_FIELDS).enumerate() {
-            let is_first = request.fields.iter().take(at).all(|(before, _)| before != name);
-            if let Some(text) = plain(name).filter(|text| is_first && may_explain(name) && !is_keyed(text)) {
-                add("header", text, hash(key, request.values(text)));
+        for (at, (kind, name, _)) in pieces.iter().enumerate() {
+            let is_same = |piece: &&Piece<'_>| piece.0 == *kind && piece.1 == *name;
+            if !pieces.iter().take(at).any(|piece| is_same(&piece)) && (name.is_empty() || is_name(name)) {
+                let mut values = pieces.iter().filter(is_same).map(|piece| piece.2);
+                parts.add(kind, name, digest_of(key, &mut values).0 as u32);
             }
         }
-        let is_keyed = |name: &str| group.key_cookies().any(|keyed| keyed == name);
-        each_pair(request.values("cookie").flat_map(|line| line.split(|b| *b == b';')), |name, values| {
-            if !is_keyed(name) {
-                add("cookie", name, hash(key, values));
-            }
-        });
-        let query = request.normal_query().unwrap_or_default();
-        let left_out = query.split('&').filter(|pair| !group.keeps_parameter(pair)).map(str::as_bytes);
-        each_pair(left_out, |name, values| add("query", name, hash(key, values)));
+        parts.0.shrink_to_fit();
         parts
     }
 
-    fn add(&mut self, kind: &str, name: &str, hash: u32) {
-        let gap = if name.is_empty() { "" } else { " " };
+    fn add(&mut self, kind: &str, name: &[u8], hash: u32) {
+        let gap: &[u8] = if name.is_empty() { b"" } else { b" " };
         let length = kind.len().saturating_add(gap.len()).saturating_add(name.len());
-        if let Ok(length) = u8::try_from(length)
-            && self.0.len().saturating_add(usize::from(length)) < MAX_BYTES
-            && self.each().count() < MAX_PARTS
-        {
-            self.0.push(length);
-            [kind, gap, name].iter().for_each(|piece| self.0.extend_from_slice(piece.as_bytes()));
-            self.0.extend_from_slice(&hash.to_le_bytes());
+        if self.0.len().saturating_add(length) < MAX_BYTES && self.each().count() < MAX_PARTS {
+            self.0.push(length as u8);
+            for piece in [kind.as_bytes(), gap, name, &hash.to_le_bytes()] {
+                self.0.extend_from_slice(piece);
+            }
         }
     }
 
     /// Their bytes.
     pub(super) fn bytes(&self) -> usize {
         self.0.capacity()
-    }
-
-    /// Returns them without memory to spare.
-    pub(super) fn shrunk(mut self) -> Self {
-        self.0.shrink_to_fit();
-        self
     }
 
     /// Returns the names of the parts in which two requests differ, those included that one of them lacks.
@@ -116,8 +91,47 @@ impl Parts {
     }
 }
 
-fn hash<'a>(key: u64, values: impl Iterator<Item = &'a [u8]>) -> u32 {
-    digest_of(key, values).0 as u32
+/// Returns what a request has besides its key, in lists that are no longer than others.
+fn pieces<'a>(passed: &PassedResponse<'a>) -> Vec<Piece<'a>> {
+    let PassedResponse { group, request, route, by_coordinator, .. } = *passed;
+    let mut pieces: Vec<Piece<'a>> = Vec::new();
+    if by_coordinator {
+        pieces.push((COORDINATOR, b"", b""));
+    }
+    if let Some(route) = route.filter(|_| !group.keys_route()) {
+        pieces.push((ROUTE, b"", route.as_bytes()));
+    }
+    if group.shares_hosts() {
+        pieces.push((HOST, b"", request.authority.as_bytes()));
+    }
+    for (name, value) in request.fields.iter().take(MAX_LIST) {
+        if *name == b"cookie" {
+            for pair in value.split(|b| *b == b';').take(MAX_LIST) {
+                if let Some((name, value)) = halves(pair)
+                    && !group.key_cookies().any(|keyed| keyed.as_bytes() == name)
+                {
+                    pieces.push(("cookie", name, value));
+                }
+            }
+        } else if may_explain(name) && !group.key_headers().any(|keyed| keyed.as_bytes() == *name) {
+            pieces.push(("header", name, value));
+        }
+    }
+    for pair in request.query.unwrap_or_default().split('&').take(MAX_LIST) {
+        if let Some((name, value)) = halves(pair.as_bytes())
+            && !group.keeps_parameter(pair)
+        {
+            pieces.push(("query", name, value));
+        }
+    }
+    pieces
+}
+
+/// Returns name and value of a cookie or parameter. What has no `=` has no name: it may be a value.
+fn halves(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
+    let name = name.trim_ascii();
+    (!name.is_empty()).then_some((name, value))
 }
 
 fn may_explain(name: &[u8]) -> bool {
@@ -130,28 +144,6 @@ pub(super) fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && name.iter().all(is_plain)
 }
 
-fn plain(name: &[u8]) -> Option<&str> {
-    std::str::from_utf8(name).ok().filter(|_| is_name(name))
-}
-
-/// Calls back with each name once, and all its values. A pair without `=` has no name: it may be a value.
-fn each_pair<'a>(
-    pairs: impl Iterator<Item = &'a [u8]> + Clone,
-    mut each: impl FnMut(&str, &mut dyn Iterator<Item = &'a [u8]>),
-) {
-    let halves = pairs.take(MAX_PAIRS).filter_map(|pair| {
-        let at = pair.iter().position(|b| *b == b'=')?;
-        let (name, value) = pair.split_at_checked(at)?;
-        Some((name.trim_ascii(), value))
-    });
-    for (at, (name, _)) in halves.clone().enumerate() {
-        let is_first = halves.clone().take(at).all(|(before, _)| before != name);
-        if let Some(text) = plain(name).filter(|_| is_first) {
-            each(text, &mut halves.clone().filter(|(own, _)| *own == name).map(|(_, value)| value));
-        }
-    }
-}
-
 /// Returns a request's URL as it may be told: without what is no plain text, and of the query the names alone.
 pub(super) fn url(request: &Request<'_>) -> String {
     let mut url = String::new();
@@ -161,12 +153,13 @@ pub(super) fn url(request: &Request<'_>) -> String {
             url.push(if c.is_ascii_graphic() { c } else { '_' });
         }
     }
-    let query = request.normal_query().unwrap_or_default();
     let mut mark = '?';
-    each_pair(query.split('&').map(str::as_bytes), |name, _| {
-        url.push(std::mem::replace(&mut mark, '&'));
-        url.push_str(name);
-    });
+    for pair in request.query.unwrap_or_default().split('&').take(MAX_LIST) {
+        if let Some(name) = halves(pair.as_bytes()).map(|(name, _)| name).filter(|name| is_name(name)) {
+            url.push(std::mem::replace(&mut mark, '&'));
+            url.extend(name.iter().map(|b| char::from(*b)));
+        }
+    }
     url.truncate(MAX_URL);
     url
 }

@@ -11,7 +11,7 @@ const PREFIX: &str = "observed ";
 pub const MAX_WORDS: usize = 128;
 /// The longest word that is read, bytes: the names of a difference, and its URL.
 const MAX_LENGTH: usize = 1024;
-/// The most bytes of a difference's names that are told.
+/// The most bytes of a difference up to its URL.
 const MAX_NAMES: usize = 480;
 
 /// One such word.
@@ -57,14 +57,18 @@ pub fn words(group: &Group, compared: &Comparison, with_difference: bool) -> Vec
     }
     words.extend(compared.unlike.iter().map(|name| start(&[in_what, name].concat())));
     if with_difference && compared.is_mismatch() {
-        let mut names = String::new();
-        for name in compared.unlike.iter().take_while(|name| name.len() < MAX_NAMES) {
-            if names.len().saturating_add(name.len()) < MAX_NAMES {
-                names.push_str(if names.is_empty() { "" } else { ";" });
-                names.push_str(name);
+        let mut word = start("difference\t");
+        word.push_str(&compared.differs.join(";"));
+        let mut gap = '\t';
+        for name in &compared.unlike {
+            if word.len().saturating_add(name.len()) < MAX_NAMES {
+                word.push(std::mem::replace(&mut gap, ';'));
+                word.push_str(name);
             }
         }
-        words.push(start(&["difference", &compared.differs.join(";"), &names, &compared.url].join("\t")));
+        word.push_str(if gap == '\t' { "\t\t" } else { "\t" });
+        word.push_str(&compared.url);
+        words.push(word);
     }
     words
 }

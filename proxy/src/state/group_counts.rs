@@ -25,20 +25,27 @@ pub(crate) fn add_comparison(all: &mut GroupCounts, group: &Group, compared: &Co
 
 /// Adds counts to others. Of what was observed all of a group is added, or nothing for lack of room.
 pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
-    for (group, outcomes) in more {
-        let words = into.values().chain([outcomes]).flat_map(BTreeMap::keys);
-        let is_full = words.filter(|word| word::is_observed(word)).count() > word::MAX_WORDS;
-        let counters = into.entry(group.clone()).or_default();
-        let is_new = |word: &String| !counters.contains_key(word);
-        let leaves_out = is_full && outcomes.keys().any(|word| word::is_observed(word) && is_new(word));
-        for (outcome, n) in outcomes {
-            if leaves_out && word::is_observed(outcome) {
-                continue;
-            }
-            let counter = counters.entry(outcome.clone()).or_default();
-            *counter = counter.saturating_add(*n);
-        }
+    let mut words = 0_usize;
+    for outcomes in into.values() {
+        words = observed(outcomes).saturating_add(words);
     }
+    for (group, outcomes) in more {
+        let counters = into.entry(group.clone()).or_default();
+        let more_words =
+            outcomes.keys().filter(|word| word::is_observed(word) && !counters.contains_key(*word)).count();
+        let has_room = words.saturating_add(more_words) <= word::MAX_WORDS;
+        for (outcome, n) in outcomes {
+            if has_room || !word::is_observed(outcome) {
+                let counter = counters.entry(outcome.clone()).or_default();
+                *counter = counter.saturating_add(*n);
+            }
+        }
+        words = words.saturating_add(if has_room { more_words } else { 0 });
+    }
+}
+
+fn observed(outcomes: &BTreeMap<String, u64>) -> usize {
+    outcomes.keys().filter(|word| word::is_observed(word)).count()
 }
 
 /// Subtracts counts from others and drops those that become zero.
