@@ -324,7 +324,7 @@ impl PassingBody {
 }
 
 /// Hashes values with their lengths, so that no two lists are equal by concatenation.
-fn digest_of<'a>(key: u64, values: &mut dyn Iterator<Item = &'a [u8]>) -> Hash {
+fn digest_of(key: u64, values: &mut dyn Iterator<Item = &[u8]>) -> Hash {
     let mut hasher = Xxh3::new();
     hasher.update(&key.to_le_bytes());
     for value in values {

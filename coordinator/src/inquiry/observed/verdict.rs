@@ -68,7 +68,7 @@ pub(super) fn of(observed: &Observed, config: &GroupConfig) -> Verdict {
             "not: {numbers} differ, and nothing of their requests explains it: the responses change by themselves"
         ));
     }
-    if parts.iter().any(|part| *part == COORDINATOR) {
+    if parts.contains(&COORDINATOR) {
         return plain(format!(
             "not: {numbers} differ, since coordinators load other responses than Envoy's route brings: it rewrites host or path"
         ));
