@@ -8,17 +8,18 @@
 //! two requests differed. [`word`] has how a proxy tells a coordinator of it.
 
 mod parts;
+mod passed;
 pub mod word;
 
 pub use parts::{COORDINATOR, HOST, ROUTE};
+pub use passed::PassedResponse;
 
 use crate::{
-    freshness::{Reuse, Selecting, Stored, Times, Vary, is_provoked, reuse, store},
+    freshness::{Reuse, Selecting, Stored, Vary, is_provoked, reuse, store},
     groups::Group,
     hash::Hash,
     key::Key,
-    observe::parts::Parts,
-    request::{Request, Response},
+    observe::{parts::Parts, passed::digest_of},
 };
 use std::{collections::BTreeMap, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
@@ -81,27 +82,6 @@ struct Print {
 struct Variant {
     selecting: Selecting,
     coding: Hash,
-}
-
-/// A response that passes in a group with `mode: observe`, and its request.
-#[derive(Clone, Copy)]
-pub struct PassedResponse<'a> {
-    /// The group.
-    pub group: &'a Group,
-    /// The request's key.
-    pub key: &'a Key,
-    /// The request.
-    pub request: &'a Request<'a>,
-    /// Whether a proxy verified a token of the request.
-    pub verified: bool,
-    /// The response's head.
-    pub response: &'a Response<'a>,
-    /// When it was requested and when it arrived.
-    pub times: Times,
-    /// The route that the proxy chose.
-    pub route: Option<&'a str>,
-    /// Whether a coordinator loaded it, to be compared with what the proxy's route brings.
-    pub by_coordinator: bool,
 }
 
 /// Two responses for one key that were compared.
@@ -321,17 +301,6 @@ impl PassingBody {
         self.hasher.update(piece);
         Some(self)
     }
-}
-
-/// Hashes values with their lengths, so that no two lists are equal by concatenation.
-fn digest_of(key: u64, values: &mut dyn Iterator<Item = &[u8]>) -> Hash {
-    let mut hasher = Xxh3::new();
-    hasher.update(&key.to_le_bytes());
-    for value in values {
-        hasher.update(&(value.len() as u64).to_le_bytes());
-        hasher.update(value);
-    }
-    Hash(hasher.digest128())
 }
 
 #[cfg(test)]

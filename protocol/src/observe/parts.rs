@@ -5,7 +5,7 @@
 
 use crate::{
     forwarding::{is_hop_by_hop, never_to_origin},
-    observe::{PassedResponse, digest_of},
+    observe::passed::{PassedResponse, digest_of},
     request::Request,
 };
 

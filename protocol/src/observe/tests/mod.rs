@@ -3,7 +3,10 @@
 mod told;
 
 use super::*;
-use crate::request::Field;
+use crate::{
+    freshness::Times,
+    request::{Field, Request, Response},
+};
 
 type Fields = &'static [Field<'static>];
 
