@@ -1,7 +1,7 @@
 //! What this coordinator tells of itself.
 
 use crate::{
-    inquiry::{Inquiry, origins},
+    inquiry::{Inquiry, observed, origins},
     purge::{PurgeReport, RecentPurge},
     store::usage::Usage,
     telemetry::{readings::GroupReadings, request_seconds::bounds},
@@ -63,7 +63,7 @@ impl Inquiry {
             waiting: u64::try_from(metrics.waiting.get()).unwrap_or(0),
             hits: latency(&metrics.request_seconds.hit),
             misses: latency(&metrics.request_seconds.miss),
-            observed: None,
+            observed: observed::of(&self.cache, group.name()),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! Counters: of this worker for Envoy's own metrics, and by group for the coordinators.
 
+use crate::state::group_counts::{self, GroupCounts, merge};
 pub use meshcache_protocol::Reason;
-use std::collections::BTreeMap;
-
-/// The number of requests by group and outcome, as the feed reports it.
-pub type GroupCounts = BTreeMap<String, BTreeMap<String, u64>>;
+use meshcache_protocol::{Group, observe::Comparison};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:expr,)* }) => {
@@ -138,12 +136,15 @@ pub struct Counters {
     outcomes: [u64; Outcome::ALL.len()],
     reasons: [u64; PASS_REASONS.len()],
     events: [u64; Event::ALL.len()],
+    /// What groups that observe have compared, as words of the feed.
+    observed: GroupCounts,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         let (outcomes, events) = ([0; Outcome::ALL.len()], [0; Event::ALL.len()]);
-        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASS_REASONS.len()], events }
+        let observed = GroupCounts::new();
+        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASS_REASONS.len()], events, observed }
     }
 }
 
@@ -167,6 +168,15 @@ impl Counters {
         }
     }
 
+    /// Counts two responses of a group that observes, and what was compared of them where there is room for all of it:
+    /// a part of it would mislead.
+    pub fn count_comparison(&mut self, group: &Group, compared: &Comparison) {
+        if compared.is_mismatch() {
+            self.count_request(group.name(), Outcome::Mismatch);
+        }
+        group_counts::add_comparison(&mut self.observed, group, compared);
+    }
+
     /// Counts the reason of a pass.
     pub fn count_pass(&mut self, reason: Reason) {
         // A test shows that every reason of this crate is among them.
@@ -187,7 +197,8 @@ impl Counters {
 
     /// Moves the counts of others here.
     pub fn absorb(&mut self, others: &mut Self) {
-        let Self { groups, last: _, outcomes, reasons, events } = std::mem::take(others);
+        // Nothing is compared without a worker.
+        let Self { groups, last: _, outcomes, reasons, events, observed: _ } = std::mem::take(others);
         sum(&mut self.outcomes, &outcomes);
         sum(&mut self.reasons, &reasons);
         sum(&mut self.events, &events);
@@ -212,9 +223,17 @@ impl Counters {
         all
     }
 
+    /// Returns what a coordinator is told: the counts by group, and what was observed.
+    pub fn report(&self) -> GroupCounts {
+        let mut all = self.groups();
+        merge(&mut all, &self.observed);
+        all
+    }
+
     /// Clears the counts by group, after they were handed over.
     pub fn clear_groups(&mut self) {
         self.groups.clear();
+        self.observed.clear();
     }
 
     /// Hands over the counts for Envoy's metrics: the index among [`metric_names`] and the increment.
@@ -237,30 +256,6 @@ pub fn metric_names() -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
     let reasons = PASS_REASONS.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
     outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
-}
-
-/// Adds counts to others.
-pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
-    for (group, outcomes) in more {
-        let counters = into.entry(group.clone()).or_default();
-        for (outcome, n) in outcomes {
-            let counter = counters.entry(outcome.clone()).or_default();
-            *counter = counter.saturating_add(*n);
-        }
-    }
-}
-
-/// Subtracts counts from others and drops those that become zero.
-pub fn subtract(from: &mut GroupCounts, less: &GroupCounts) {
-    for (group, outcomes) in less {
-        for (outcome, n) in outcomes {
-            if let Some(counter) = from.get_mut(group).and_then(|counters| counters.get_mut(outcome)) {
-                *counter = counter.saturating_sub(*n);
-            }
-        }
-    }
-    from.values_mut().for_each(|outcomes| outcomes.retain(|_, n| *n > 0));
-    from.retain(|_, outcomes| !outcomes.is_empty());
 }
 
 fn sum(counters: &mut [u64], more: &[u64]) {
@@ -335,14 +330,5 @@ mod tests {
         documented.sort_unstable();
         own.sort_unstable();
         assert_eq!(documented, own);
-    }
-
-    #[test]
-    fn what_was_sent_is_subtracted_and_what_came_since_stays() {
-        let mut all: GroupCounts = serde_json::from_str(r#"{"a":{"hot":2},"b":{"hot":1}}"#).unwrap();
-        let sent = all.clone();
-        merge(&mut all, &serde_json::from_str(r#"{"a":{"hot":5},"c":{"miss":1}}"#).unwrap());
-        subtract(&mut all, &sent);
-        assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"a":{"hot":5},"c":{"miss":1}}"#);
     }
 }
