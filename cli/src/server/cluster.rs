@@ -1,0 +1,1 @@
+//! A coordinator in a cluster, found and reached through the Kubernetes API.
