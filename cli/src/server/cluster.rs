@@ -1,1 +1,0 @@
-//! A coordinator in a cluster, found and reached through the Kubernetes API.
