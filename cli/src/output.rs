@@ -71,6 +71,8 @@ impl Output {
 pub enum Status {
     /// Everything was done, everybody answered.
     Done,
+    /// The answer is no.
+    No,
     /// Some coordinators gave no answer.
     Partly,
 }
@@ -85,6 +87,7 @@ impl Status {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::No => 1,
             Self::Partly => 3,
         }
     }
