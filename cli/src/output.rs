@@ -64,6 +64,16 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failed::Output)
     }
+
+    /// Tells people something beside the answer, on stderr.
+    pub fn note(&self, line: &str) {
+        told(line);
+    }
+}
+
+/// Writes a line to stderr. Whether somebody reads it changes nothing.
+pub(crate) fn told(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", text::escaped(line));
 }
 
 /// How a command ended that did what it should.

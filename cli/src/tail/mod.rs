@@ -75,33 +75,29 @@ async fn follow(flags: &Flags, server: &Server, output: &Output) -> Result<Statu
     let mut lines = server.lines(&path).await?;
     let mut left = flags.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let ended = match lines.next::<EndedRequest>().await {
-            Ok(Some(ended)) => ended,
-            Ok(None) => {
-                lines = again(server, &path, &NoAnswer::new(format!("{}: the server ended the answer", server.name())))
-                    .await;
+        let why = match lines.next::<EndedRequest>().await {
+            Ok(Some(ended)) => {
+                write(&ended, output)?;
+                left = left.saturating_sub(1);
                 continue;
             }
-            Err(why) => {
-                lines = again(server, &path, &why).await;
-                continue;
-            }
+            Ok(None) => NoAnswer::new(format!("{}: the server ended the answer", server.name())),
+            Err(why) => why,
         };
-        write(&ended, output)?;
-        left = left.saturating_sub(1);
+        lines = again(server, &path, &why, output).await;
     }
     Ok(Status::Done)
 }
 
 /// Asks until there is an answer, ever more seldom, and says on stderr what it waits for.
-async fn again(server: &Server, path: &str, why: &NoAnswer) -> Lines {
-    eprintln!("{}; asking again", crate::text::escaped(&why.to_string()));
+async fn again(server: &Server, path: &str, why: &NoAnswer, output: &Output) -> Lines {
+    output.note(&format!("{why}; asking again"));
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::time::sleep(pause).await;
         match server.lines(path).await {
             Ok(lines) => {
-                eprintln!("{} answers again", server.name());
+                output.note(&format!("{} answers again", server.name()));
                 return lines;
             }
             Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
