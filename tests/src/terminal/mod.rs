@@ -7,6 +7,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
+    thread::JoinHandle,
 };
 
 use parking_lot::Mutex;
@@ -26,6 +27,7 @@ pub struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<Parser>>,
+    reader: JoinHandle<()>,
 }
 
 impl Terminal {
@@ -39,7 +41,7 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(Parser::new(size(rows), size(columns), 0)));
         let keyboard = File::from(master);
         tcsetwinsize(&keyboard, winsize(columns, rows)).unwrap();
-        command.stdin(slave()).stdout(slave()).stderr(slave()).env("TERM", "xterm-256color").env_remove("NO_COLOR");
+        command.stdin(slave()).stdout(slave()).stderr(slave()).env("TERM", "xterm-256color");
         // SAFETY: setsid and ioctl are safe to call between fork and exec.
         unsafe {
             command.pre_exec(|| {
@@ -50,14 +52,14 @@ impl Terminal {
         let child = command.spawn().unwrap();
         // The last handles of this side: when the program ends, reading does.
         drop(command);
-        let (mut reader, shown) = (keyboard.try_clone().unwrap(), screen.clone());
-        std::thread::spawn(move || {
+        let (mut output, shown) = (keyboard.try_clone().unwrap(), screen.clone());
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+            while let Ok(read @ 1..) = output.read(&mut buffer) {
                 shown.lock().process(&buffer[..read]);
             }
         });
-        Terminal { child, keyboard, screen }
+        Terminal { child, keyboard, screen, reader }
     }
 
     /// The rows that are seen, without spaces at their ends.
@@ -108,9 +110,10 @@ impl Terminal {
         echoes && !screen.screen().alternate_screen() && !screen.screen().hide_cursor()
     }
 
-    /// Waits for the program's end.
+    /// Waits for the program's end, and for all that it wrote.
     pub async fn exit(&mut self) -> ExitStatus {
-        match await_some(|| self.child.try_wait().unwrap(), SOON).await {
+        let ended = |child: &mut Child| child.try_wait().unwrap().filter(|_| self.reader.is_finished());
+        match await_some(|| ended(&mut self.child), SOON).await {
             Some(status) => status,
             None => panic!("the program is still there:\n{}", self.rows().join("\n")),
         }
