@@ -103,6 +103,12 @@ impl Program {
 const BEFORE: [&str; 9] =
     ["-n", "--namespace", "--context", "--kubeconfig", "--release", "--admin", "--admin-token-file", "--ca", "-o"];
 
+/// Returns whether an argument is a flag with its value: `--admin=h:1`, `-nshop`.
+fn has_value(argument: &str, flag: &str) -> bool {
+    let after = if flag.starts_with("--") { "=" } else { "" };
+    argument.strip_prefix(flag).is_some_and(|rest| !rest.is_empty() && rest.starts_with(after))
+}
+
 /// Puts the command first. Without one it is `serve`, as it was before there were others.
 fn in_order(mut arguments: Vec<OsString>, name: Name, is_told: bool) -> Vec<OsString> {
     let text = |n: usize| arguments.get(n).map(|one| one.to_string_lossy().into_owned());
@@ -110,7 +116,7 @@ fn in_order(mut arguments: Vec<OsString>, name: Name, is_told: bool) -> Vec<OsSt
     while let Some(flag) = text(at).filter(|flag| flag.starts_with('-')) {
         if BEFORE.contains(&flag.as_str()) {
             at += 2;
-        } else if BEFORE.iter().any(|known| flag.starts_with(&format!("{known}="))) {
+        } else if BEFORE.iter().any(|known| has_value(&flag, known)) {
             at += 1;
         } else {
             break;
@@ -146,6 +152,7 @@ mod tests {
         for (line, read) in [
             ("meshcache -n a why http://h/", "meshcache why -n a http://h/"),
             ("/bin/kubectl-meshcache --context=c -n a top", "/bin/kubectl-meshcache top --context=c -n a"),
+            ("meshcache -na why http://h/", "meshcache why -na http://h/"),
             ("meshcache why -n a http://h/", "meshcache why -n a http://h/"),
             ("meshcache --admin h:1 stat -o json", "meshcache stat --admin h:1 -o json"),
             ("meshcache nonsense", "meshcache nonsense"),
