@@ -31,7 +31,7 @@ pub enum Command {
     /// List what is stored
     #[command(after_help = keys::EXAMPLES)]
     Keys(Asked<keys::Flags>),
-    /// Show the coordinators: who answers, whether they agree, and who owns a URL
+    /// Show the coordinators, whether they agree, and who owns a URL
     #[command(after_help = ring::EXAMPLES)]
     Ring(Asked<ring::Flags>),
     /// Purge responses from all coordinators and proxies

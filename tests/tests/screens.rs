@@ -190,7 +190,7 @@ fn behind_a_pipe_stat_is_a_block_or_an_object() {
         assert_eq!(status, 0, "{text}");
         assert!(text.starts_with("saved ") && text.contains("\npeer-0 ") && !text.contains('\u{1b}'), "{text}");
         let (_, text, _) =
-            piped(scene.tool(&["stat", "--every", "500ms", "-n", "2", "-o", "json", "--group", "config"])).await;
+            piped(scene.tool(&["stat", "--every", "500ms", "--count", "2", "-o", "json", "--group", "config"])).await;
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(lines.len() == 2 && lines[1]["counts"]["requests"].as_f64() >= Some(1.0), "{text}");
         let (status, _, why) = piped(scene.tool(&["stat", "--group", "nope"])).await;

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   meshcache stat
-  meshcache stat --group config-server -n 10 --every 10s
+  meshcache stat --group config-server --count 10 --every 10s
   meshcache stat -o json | jq -r .sentence
 
 In a terminal it fills the screen. Piped, it is one block.";

@@ -24,7 +24,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   meshcache top
   meshcache top --by reasons --group config-server
-  meshcache top -n 1 --by origins | head
+  meshcache top --count 1 --by origins | head
 
 In a terminal it fills the screen; ? shows its keys. Piped, it is one table.
 A row with ~ is what proxies told: anybody's word.";

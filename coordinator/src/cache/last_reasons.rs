@@ -142,7 +142,7 @@ pub(crate) fn deciding_fields(group: &Group, reason: Reason, headers: &HeaderMap
     let targets = group.config().freshness.targets.iter().map(|name| name.to_ascii_lowercase());
     let control = || targets.chain([header::CACHE_CONTROL, header::EXPIRES].map(|name| name.to_string()));
     let names: Vec<String> = match reason {
-        Reason::Vary => vec![header::VARY.to_string()],
+        Reason::Vary => [header::VARY.to_string()].into_iter().chain(control()).collect(),
         Reason::SetCookie => [header::SET_COOKIE.to_string()].into_iter().chain(control()).collect(),
         Reason::TooLarge => vec![header::CONTENT_LENGTH.to_string()],
         Reason::Incomplete => {
@@ -158,6 +158,7 @@ pub(crate) fn deciding_fields(group: &Group, reason: Reason, headers: &HeaderMap
 /// Returns a field as text, cut and escaped. Of a cookie its name alone.
 pub(crate) fn shown_field(name: &str, value: &[u8]) -> Box<str> {
     let value = if name == header::SET_COOKIE { cookie_name(value) } else { value };
+    let value = value.get(..LONGEST_FIELD).unwrap_or(value);
     let text = match std::str::from_utf8(value) {
         Ok(text) if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) => text.to_owned(),
         _ => value.escape_ascii().to_string(),
@@ -222,7 +223,7 @@ mod tests {
         let reasons = [Reason::Private, Reason::NoStore, Reason::Timeout, Reason::Overload, Reason::PurgeLag];
         reasons.into_iter().enumerate().for_each(|(n, reason)| all.record(Hash(1), reason, n as u64));
         let kept: Vec<_> = all.of(Hash(1)).into_iter().map(|last| last.reason).collect();
-        assert_eq!(kept, [Reason::PurgeLag, Reason::Overload, Reason::Timeout, Reason::NoStore].map(Into::into));
+        assert_eq!(kept, [Reason::PurgeLag, Reason::Overload, Reason::Timeout, Reason::NoStore].map(AnyReason::Own));
     }
 
     #[test]
@@ -243,7 +244,9 @@ mod tests {
         let raw = http::HeaderValue::from_bytes(b"a\xff\tb").unwrap();
         let mut odd = head(200, &[("cache-control", &long)]);
         odd.headers.append("cache-control", raw);
-        (0..100).for_each(|_| drop(odd.headers.append("cache-control", http::HeaderValue::from_static("y"))));
+        for _ in 0..100 {
+            odd.headers.append("cache-control", http::HeaderValue::from_static("y"));
+        }
         for key in 0..10_000 {
             all.record_response((Hash(key), &get(&[])), &Group::for_tests("{}"), Reason::NoStore, &odd, 0);
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Serve: alone in front of one origin, or as one of several that share a mesh's keys
+    /// Serve, alone or with others that share a mesh's keys
     #[command(after_help = SERVE)]
     Serve(Box<Flags>),
     /// Check a configuration. Status 0 if it is good, else 2
@@ -19,7 +19,7 @@ pub enum Command {
     /// All errors are told in one run, one line each: FILE:LINE: FIELD: what is wrong, and what to write
     #[command(after_help = CHECK)]
     Check(CheckFlags),
-    /// Serve as kubecache, from its environment variables: docs/kubecache.md
+    /// Serve as kubecache, from its environment: docs/kubecache.md
     Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
     #[command(hide = true)]
