@@ -16,7 +16,7 @@ pub enum Command {
     /// Tell why a request is, or is not, answered from the cache
     #[command(after_help = why::EXAMPLES)]
     Why(Asked<why::Flags>),
-    /// Show what requests are for at this moment, the most frequent first
+    /// Show what requests are for now, the most frequent first
     #[command(after_help = top::EXAMPLES)]
     Top(Asked<top::Flags>),
     /// Show requests as they end
