@@ -3,7 +3,9 @@
 use crate::{
     config::{
         blanked::Blanked,
-        groups_file::{ConfigError, bad_version, config, text, unknowable, unknowable_callers},
+        groups_file::{
+            ConfigError, GroupFiles, GroupSource, bad_version, config, text, unknowable, unknowable_callers,
+        },
         yaml_positions::YamlPositions,
     },
     settings::Identity,
@@ -30,8 +32,16 @@ struct Rest {
 /// A file as it was read, by its name.
 type File = (String, Result<Vec<u8>, String>);
 
+/// Returns all that is wrong with a source's files, at most 50 lines: for people who mend them.
+pub fn problems(source: &GroupSource, files: &GroupFiles, identity: Identity) -> Vec<ConfigError> {
+    match source {
+        GroupSource::Path(_) | GroupSource::Text { .. } => of(&files.0, identity),
+        GroupSource::Origin { .. } => source.load(files, identity).err().into_iter().collect(),
+    }
+}
+
 /// Returns all errors, each at its place.
-pub(super) fn of(files: &[File], identity: Identity) -> Vec<ConfigError> {
+fn of(files: &[File], identity: Identity) -> Vec<ConfigError> {
     let (mut errors, mut all, mut places) = (Vec::new(), Config { version: 1, ..Config::default() }, Vec::new());
     for (file, content) in files {
         let text = match text(file, content) {

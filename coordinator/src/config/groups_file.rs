@@ -1,7 +1,7 @@
 //! The groups, from a file, a directory or `--origin`. Errors have file, line and field.
 
 use crate::{
-    config::{all_errors, regular_file, yaml_positions::YamlPositions},
+    config::{regular_file, yaml_positions::YamlPositions},
     settings::Identity,
 };
 use meshcache_protocol::{
@@ -78,7 +78,7 @@ pub struct LoadedGroups {
 
 /// The files of a source, as they were read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct GroupFiles(Vec<(String, Result<Vec<u8>, String>)>);
+pub struct GroupFiles(pub(super) Vec<(String, Result<Vec<u8>, String>)>);
 
 impl GroupSource {
     /// Reads the files, whatever is in them. Cheap enough for once a second.
@@ -96,14 +96,6 @@ impl GroupSource {
             Self::Path(path) => GroupFiles(files(path, read)),
             Self::Text { name, text } => GroupFiles(vec![(name.clone(), Ok(text.clone().into_bytes()))]),
             Self::Origin { .. } => GroupFiles(Vec::new()),
-        }
-    }
-
-    /// Returns all that is wrong with the files, at most 50 lines: for people who mend them.
-    pub fn problems(&self, files: &GroupFiles, identity: Identity) -> Vec<ConfigError> {
-        match self {
-            Self::Path(_) | Self::Text { .. } => all_errors::of(&files.0, identity),
-            Self::Origin { .. } => self.load(files, identity).err().into_iter().collect(),
         }
     }
 

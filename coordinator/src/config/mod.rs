@@ -1,6 +1,6 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
-mod all_errors;
+pub mod all_errors;
 mod blanked;
 mod cgroup_memory;
 mod commands;

@@ -1,9 +1,9 @@
 //! `meshcache check`: all that is wrong with a configuration, in one run.
 
 use crate::{
-    config::{CheckFlags, groups_file::GroupSource},
+    config::{CheckFlags, all_errors::problems, groups_file::GroupSource},
     coordinator::{self, CoordinatorError},
-    program::tell,
+    program::out::tell,
 };
 use meshcache_cli::text::escaped;
 use std::{
@@ -35,7 +35,7 @@ pub(super) fn run(CheckFlags { path, config, identity }: CheckFlags) -> Result<E
             Ok(ExitCode::SUCCESS)
         }
         Err(first) => {
-            let all = source.problems(&source.read(), identity);
+            let all = problems(&source, &source.read(), identity);
             if all.is_empty() {
                 return Err(first);
             }

@@ -2,6 +2,7 @@
 
 mod check;
 mod line;
+mod out;
 mod shell;
 
 pub use line::{Name, Program};
@@ -18,15 +19,8 @@ use crate::{
 };
 use clap::Parser;
 use line::Serve;
-use std::{
-    collections::BTreeMap,
-    env,
-    ffi::OsString,
-    io::{self, Write},
-    iter,
-    path::PathBuf,
-    process::ExitCode,
-};
+use out::tell;
+use std::{collections::BTreeMap, env, ffi::OsString, iter, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the program.
@@ -76,11 +70,6 @@ fn log_by_variables() {
     if let Ok(Serve { flags }) = Serve::try_parse_from(["meshcache"]) {
         log::init(flags.log_format, flags.log_level);
     }
-}
-
-/// Writes a line to standard output. Whether somebody reads it changes nothing.
-fn tell(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Serves by the flags.

@@ -2,9 +2,11 @@
 
 use crate::{
     coordinator::CoordinatorError,
-    program::line::{Name, Program},
+    program::{
+        line::{Name, Program},
+        out::write,
+    },
 };
-use std::io::{self, ErrorKind, Write};
 
 /// Writes completions for a shell.
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), CoordinatorError> {
@@ -28,11 +30,4 @@ pub(super) fn man(command: Option<&str>) -> Result<(), CoordinatorError> {
     let mut made = Vec::new();
     clap_mangen::Man::new(page).render(&mut made).map_err(|error| CoordinatorError::System(error.to_string()))?;
     write(&made)
-}
-
-fn write(text: &[u8]) -> Result<(), CoordinatorError> {
-    match io::stdout().lock().write_all(text) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CoordinatorError::System(error.to_string())),
-        _ => Ok(()),
-    }
 }
