@@ -305,10 +305,10 @@ fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String 
 /// How alike two words are of which one is taken for the other, as clap has it for flags.
 const ALIKE: f64 = 0.7;
 
-/// Adds the field or the word that was probably meant: ``unknown field `a` (did you mean `b`?), expected one of b, c``.
+/// Adds the field that was probably meant: ``unknown field `a` (did you mean `b`?), expected one of b, c``.
 fn did_you_mean(message: &str) -> Option<String> {
     let (unknown, known) = message.split_once("`, expected ")?;
-    let word = unknown.strip_prefix("unknown field `").or_else(|| unknown.strip_prefix("unknown variant `"))?;
+    let word = unknown.strip_prefix("unknown field `")?;
     let words = known.trim_start_matches("one of ").split([',', ' ', '`']).filter(|known| !known.is_empty());
     let alike = |known: &str| strsim::jaro(&word.to_lowercase(), &known.to_lowercase());
     let (meant, how) = words.map(|known| (known, alike(known))).max_by(|a, b| a.1.total_cmp(&b.1))?;
