@@ -1,5 +1,7 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
+pub mod all_errors;
+mod blanked;
 mod cgroup_memory;
 mod commands;
 pub mod discovery;
@@ -19,7 +21,7 @@ mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
 pub use commands::{CheckFlags, Command, Hook, KubecacheFlags};
-pub use flags::{Flags, Program};
+pub use flags::Flags;
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},
