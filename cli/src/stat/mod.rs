@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   meshcache stat
-  meshcache stat --group config-server -c 10 --every 10s
+  meshcache stat --group config-server --count 10 --every 10s
   meshcache stat -o json | jq -r .sentence
 
 In a terminal it fills the screen. Piped, it is one block.";
@@ -35,7 +35,7 @@ pub struct Flags {
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
     /// Write so many blocks, also in a terminal. Piped: 1
-    #[arg(short, long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// How often to ask
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = pace::parse)]

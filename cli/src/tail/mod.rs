@@ -32,7 +32,7 @@ pub struct Flags {
     #[command(flatten)]
     pub which: Which,
     /// End after so many requests
-    #[arg(short, long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
 }
 

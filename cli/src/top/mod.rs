@@ -24,7 +24,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   meshcache top
   meshcache top --by reasons --group config-server
-  meshcache top -c 1 --by origins | head
+  meshcache top --count 1 --by origins | head
 
 In a terminal it fills the screen; ? shows its keys. Piped, it is one table.
 A row with ~ is what proxies told: anybody's word.";
@@ -72,7 +72,7 @@ pub struct Flags {
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200))]
     pub limit: u16,
     /// Write so many tables, also in a terminal. Piped: 1
-    #[arg(short, long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// How often to ask
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = pace::parse)]
