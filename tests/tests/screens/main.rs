@@ -12,7 +12,7 @@ use meshcache_tests::{
     process::{Signal, ending},
     run,
 };
-use scene::{Following, HOT, PRIVATE, Scene, asking, has_pictures, keep_picture, piped, tool};
+use scene::{Following, HOT, PRIVATE, PROFILE, Scene, asking, has_pictures, keep_picture, piped, tool};
 use serde_json::Value;
 
 #[test]
