@@ -96,3 +96,20 @@ async fn carried_out(command: Command) -> Result<Status, Failed> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(subcommand)]
+        _command: Command,
+    }
+
+    #[test]
+    fn no_flag_of_a_command_is_taken_twice() {
+        Program::command().debug_assert();
+    }
+}

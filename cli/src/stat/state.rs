@@ -171,4 +171,9 @@ impl Model for State {
     fn is_paused(&self) -> bool {
         self.is_paused
     }
+
+    /// Rates want two answers that lie apart.
+    fn is_filled(&self) -> bool {
+        self.figures.is_some()
+    }
 }

@@ -42,6 +42,8 @@ pub(crate) trait Model {
     fn take(&mut self, answer: Self::Answer, at: Duration);
     /// Whether answers are wanted.
     fn is_paused(&self) -> bool;
+    /// Whether there is something to show: else the server is asked at once.
+    fn is_filled(&self) -> bool;
 }
 
 /// Draws a model in a width and a height: at most that many lines.
@@ -69,7 +71,7 @@ pub(crate) async fn show<M: Model, F: Future<Output = M::Answer>>(
     let mut keys = keys();
     let began = Instant::now();
     let mut asked: Option<Pin<Box<F>>> = None;
-    let mut next = time::Instant::now();
+    let mut next = time::Instant::now() + if model.is_filled() { every } else { Duration::ZERO };
     loop {
         screen.draw(|width, height| draw(model, width, height))?;
         tokio::select! {

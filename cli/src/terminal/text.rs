@@ -45,6 +45,19 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     cut
 }
 
+/// Returns sentences as lines of at most so many columns. A word is never cut.
+pub(crate) fn wrapped(text: &str, columns: usize) -> impl Iterator<Item = String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if width(line) + 1 + width(word) <= columns => line.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.into_iter()
+}
+
 /// Returns a text of exactly so many columns, at their left.
 pub(crate) fn left(text: &str, columns: usize) -> String {
     let mut text = cut(text, columns);
@@ -73,6 +86,14 @@ mod tests {
         assert_eq!((width("日本"), width("e\u{301}")), (4, 1));
         assert_eq!((cut("日本語", 5), cut("日本語", 4)), ("日本…".to_owned(), "日…".to_owned()));
         assert_eq!((left("日", 3), right("日", 3)), ("日 ".to_owned(), " 日".to_owned()));
+    }
+
+    #[test]
+    fn sentences_are_broken_between_words() {
+        let lines = |text, columns| wrapped(text, columns).collect::<Vec<_>>();
+        assert_eq!(lines("one two  three", 7), ["one two", "three"]);
+        assert_eq!(lines("incomprehensible is one", 5), ["incomprehensible", "is", "one"]);
+        assert_eq!(lines("", 5), [""]);
     }
 
     #[test]

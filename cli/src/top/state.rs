@@ -177,6 +177,10 @@ impl Model for State {
     fn is_paused(&self) -> bool {
         self.is_paused
     }
+
+    fn is_filled(&self) -> bool {
+        self.top.is_some()
+    }
 }
 
 /// A coordinator that came, went or started anew makes sums smaller: then there is no rate.

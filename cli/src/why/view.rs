@@ -3,7 +3,7 @@
 use crate::{
     terminal::{
         paint::{BAD, FAINT, GOOD, NAME, PLAIN, STRONG, WARN, piece},
-        text::{left, shown},
+        text::{left, shown, wrapped},
     },
     text,
     why::timeline,
@@ -18,6 +18,8 @@ use ratatui_core::{
 const MOST: usize = 100;
 /// The columns of what stands before a value.
 const LABEL: usize = 10;
+/// The columns of a sentence.
+const SENTENCE: usize = 76;
 
 /// Returns whether the cache answers the request: a coordinator has what fits it, and may give it.
 pub(super) fn is_answered(why: &Why) -> bool {
@@ -183,7 +185,8 @@ fn advice(advice: &Advice) -> Vec<Line<'static>> {
     if !advice.reason.is_empty() {
         title.push(piece(format!("  {}", shown(&advice.reason)), FAINT));
     }
-    let mut lines = vec![Line::from(title), Line::from(piece(format!("  {}", shown(&advice.text)), PLAIN))];
+    let mut lines = vec![Line::from(title)];
+    lines.extend(wrapped(&shown(&advice.text), SENTENCE).map(|line| Line::from(piece(format!("  {line}"), PLAIN))));
     let (what, is_diff) = match (&advice.diff, &advice.yaml) {
         (Some(diff), _) => (diff, true),
         (None, Some(yaml)) => (yaml, false),
