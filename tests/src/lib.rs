@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod artifact;
+pub mod browser;
 pub mod certificates;
 pub mod change;
 pub mod chart;
@@ -32,6 +33,7 @@ pub mod shared;
 pub mod stopwatch;
 pub mod wait;
 
+pub use browser::Browser;
 pub use client::{Answer, Ask, Connection};
 pub use collector::Collector;
 pub use coordinator::{Coordinator, Coordinators};
