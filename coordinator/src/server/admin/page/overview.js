@@ -2,8 +2,8 @@
 
 function showSaved(mesh, rates) {
   const {saved: {requests, saved, herds, herdLoads}} = mesh
-  say($('share'), requests ? percent(saved, requests) : '–')
-  say($('of'), requests ? `of ${plural(requests, 'request')}` : 'no request yet')
+  say($('share'), requests ? saved > 0 ? percent(saved, requests) : 'nothing' : '–')
+  say($('of'), requests ? `of ${plural(requests, 'request')}` : 'no requests yet')
   say($('herds'), herds ? `${plural(herds, 'herd')} saved ${plural(herdLoads, 'load')}` : 'no herd yet: no load that several requests waited for')
   const rate = rateOf(rates.all)
   say($('rate'), rate ? few(rate.requests) : '–')

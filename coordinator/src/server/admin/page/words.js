@@ -2,7 +2,8 @@
 
 const count = n => Math.round(n).toLocaleString('en')
 const few = n => n >= 100 ? count(n) : n >= 10 || n === 0 ? n.toFixed(0) : n.toFixed(1)
-const percent = (part, all) => all > 0 ? `${(100 * Math.max(0, part) / all).toFixed(1)}\u00a0%` : '–'
+// Rounded down, as everywhere: 100 % is for all of them.
+const percent = (part, all) => all > 0 ? `${(Math.floor(1000 * Math.min(1, Math.max(0, part / all)) + 1e-9) / 10).toFixed(1)}\u00a0%` : '–'
 const plural = (n, word, words = `${word}s`) => `${count(n)} ${n === 1 ? word : words}`
 function bytes(n) {
   let unit = 0
