@@ -1,5 +1,10 @@
 //! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
 
+mod browser;
+mod looks;
+mod page;
+mod parameters;
+
 use crate::{
     cache::state::Cache,
     cluster::{gossip::MemberView, gossiper::Gossiper},
@@ -23,9 +28,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
-
-mod browser;
-mod page;
 
 /// The longest purge: some ten thousand URLs.
 const MAX_PURGE: usize = 1024 * 1024;
@@ -68,6 +70,9 @@ impl AdminPort {
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/mesh", get(mesh))
+            .route("/top", get(looks::top))
+            .route("/tail", get(looks::tail))
+            .route("/keys", get(looks::keys))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
