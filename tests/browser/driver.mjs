@@ -13,11 +13,12 @@ let context, page, problems = []
 
 const commands = {
   // A window of its own: `scheme` light or dark, `width` and `height`, `user` and `password` for Basic.
-  async open({ url, scheme, width, height, user, password, expectsProblems }) {
+  async open({ url, scheme, width, height, user, password }) {
     await context?.close()
     problems = []
     const httpCredentials = user === undefined ? undefined : { username: user, password }
     context = await browser.newContext({ colorScheme: scheme, viewport: { width, height }, httpCredentials, reducedMotion: 'reduce' })
+    await context.clock.install()
     page = await context.newPage()
     page.setDefaultTimeout(20000)
     page.on('console', message => { if (['error', 'warning'].includes(message.type())) problems.push(`${message.type()}: ${message.text()}`) })
@@ -49,6 +50,8 @@ const commands = {
     if (exceptionDetails) throw Error(exceptionDetails.exception?.description ?? exceptionDetails.text)
     return result.value
   },
+  // Lets the page's own clock go on by so much at once.
+  async advance({ ms }) { await page.clock.runFor(ms) },
   // Errors and warnings on the console, and what was thrown, since the window was opened.
   async problems() { return problems },
   async picture({ path, full }) { await page.screenshot({ path, fullPage: full ?? false }) },

@@ -106,6 +106,11 @@ impl Browser {
         self.ask(json!({"command": "press", "key": key}));
     }
 
+    /// Lets the page's own clock go on by so many milliseconds at once.
+    pub fn advance(&mut self, ms: u64) {
+        self.ask(json!({"command": "advance", "ms": ms}));
+    }
+
     /// Cuts the page off from everything, or no longer.
     pub fn offline(&mut self, is: bool) {
         self.ask(json!({"command": "offline", "is": is}));
