@@ -4,6 +4,7 @@ mod browser;
 mod looks;
 mod page;
 mod parameters;
+mod why;
 
 use crate::{
     cache::state::Cache,
@@ -73,6 +74,7 @@ impl AdminPort {
             .route("/top", get(looks::top))
             .route("/tail", get(looks::tail))
             .route("/keys", get(looks::keys))
+            .route("/why", post(why::answer))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }
