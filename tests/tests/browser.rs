@@ -64,10 +64,11 @@ const SHOWN: &str = "document.querySelectorAll('#groups .open').length > 0";
 
 /// Waits until the page has looked again.
 fn looks_again(browser: &mut Browser) {
-    // In every look the page asks for /mesh: two more of them, since one may be under way.
-    let looks = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/mesh')).length";
-    let before = browser.value(looks).as_u64().unwrap();
-    browser.until(&format!("{looks} >= {}", before + 2));
+    // Twice, since one may be under way.
+    for _ in 0..2 {
+        let before = browser.value("lastAt");
+        browser.until(&format!("lastAt !== {before}"));
+    }
 }
 
 fn group_button(name: &str) -> String {
