@@ -5,13 +5,11 @@
 mod support;
 
 use meshcache_admin::{Advice, AtCoordinator, Why};
-use meshcache_coordinator::{
-    config::{Config, groups_file::GroupSource},
-    settings::Identity,
-};
+use meshcache_coordinator::{config::groups_file::GroupSource, settings::Identity};
 use serde_json::{Value, json};
+use std::time::Duration;
 use std::{net::SocketAddr, sync::Arc};
-use support::{Reply, Running, config, file, port::unused, send, until};
+use support::{Reply, Running, file, port::unused, send, stopwatch::Stopwatch, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -91,7 +89,7 @@ impl One {
         }
         // JSON is YAML.
         let (_folder, groups) = file(&json!({"version": 1, "groups": [group]}).to_string());
-        let running = Running::start(&[&["--groups", &groups], flags].concat()).await;
+        let running = Running::start(&[&["--config", &groups], flags].concat()).await;
         Self { origin, running, groups: groups.into(), _folder }
     }
 
@@ -115,7 +113,7 @@ impl One {
     async fn take(&self, advice: &Advice) {
         let yaml = advice.yaml.as_deref().unwrap_or_else(|| panic!("no YAML: {advice:?}"));
         let source = GroupSource::Text { name: "advice".into(), text: yaml.into() };
-        source.load(&source.read(), Identity::None).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+        source.load(&source.read(), Identity::Xfcc).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
         assert!(advice.diff.as_deref().is_some_and(|diff| diff.starts_with("--- now\n+++ changed\n")), "{advice:?}");
         let digest = async || support::get(self.running.ports.admin, "/groups").await.json()["digest"].clone();
         let before = digest().await;
@@ -123,8 +121,8 @@ impl One {
         until("the change is in force", async || digest().await != before).await;
     }
 
-    /// Asks for a path that is not stored, finds this reason by one question, takes the advice, and finds the second
-    /// request answered from the cache.
+    /// Asks for a path, finds by one question for which reason its response was not stored, takes the advice, and finds the
+    /// second request for such a path answered from the cache.
     async fn is_mended(&self, reason: &str, path: &str, headers: &[(&str, &str)], diff: &str) -> Why {
         self.ask("GET", path, headers).await;
         self.ask("GET", path, headers).await;
@@ -133,7 +131,10 @@ impl One {
         let advice = about(&why, reason);
         assert!(advice.diff.as_deref().unwrap_or_default().contains(diff), "{advice:?}");
         self.take(advice).await;
-        let hit = async || self.ask("GET", path, headers).await.header("cache-status").contains("; hit");
+        // What the old rules remember of the path itself is over in 10 s.
+        let other = format!("{path}?other");
+        let hit = async || self.ask("GET", &other, headers).await.header("cache-status").contains("; hit");
+        assert!(!hit().await, "it was stored for another");
         until("the second request is a hit", hit).await;
         why
     }
@@ -194,4 +195,239 @@ async fn a_load_in_progress_is_told_with_those_who_wait() {
         assert_eq!(asked.await.unwrap().status, 200);
     }
     assert_eq!(owner(&one.why("/wait").await).loading, None);
+}
+
+/// What the owner said last, of a key that is not stored.
+fn last(why: &Why) -> (&str, Option<u16>, Vec<&str>) {
+    let last = owner(why).last.first().unwrap_or_else(|| panic!("no reason: {why:#?}"));
+    (&last.reason, last.status, last.decided.iter().map(String::as_str).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn private_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("private", "/private", &[], "+      ignore: [private]\n").await;
+    assert_eq!(last(&why), ("private", Some(200), vec!["cache-control: private"]));
+    assert!(why.summary.starts_with("not stored: private (the response of "), "{}", why.summary);
+    assert!(owner(&why).passes_for.is_some_and(|left| left <= 10_000), "{why:#?}");
+    assert!(about(&why, "private").text.contains("only if the response is the same for all"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_store_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("no-store", "/no-store", &[], "+      ignore: [no-store]\n").await;
+    assert_eq!(last(&why), ("no-store", Some(200), vec!["cache-control: no-store"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_freshness_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("no-freshness", "/no-freshness", &[], "+    freshness:\n+      default: 30s\n").await;
+    assert_eq!(last(&why), ("no-freshness", Some(200), vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_of_the_response_is_explained_and_mended_and_its_value_is_never_told() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("set-cookie", "/cookie", &[], "+      setCookie: true\n").await;
+    assert_eq!(last(&why), ("set-cookie", Some(200), vec!["set-cookie: session", "cache-control: max-age=60"]));
+    assert!(!serde_json::to_string(&why).unwrap().contains("secret"), "{why:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cookie_of_the_request_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("identity", "/user", &[("cookie", "a=secret")], "+      cookie: true\n").await;
+    assert_eq!(last(&why), ("identity", Some(200), vec!["cache-control: max-age=60", "cookie: (of the request)"]));
+    assert!(!serde_json::to_string(&owner(&why)).unwrap().contains("secret"), "{why:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorization_is_explained_and_mended_also_to_one_who_has_no_token() {
+    let one = One::start(json!({})).await;
+    let token = [("authorization", "Bearer secret")];
+    one.ask("GET", "/user", &token).await;
+    let without = one.why("/user").await;
+    assert!(about(&without, "identity").diff.as_deref().unwrap().contains("+      authorization: true\n"));
+    one.is_mended("identity", "/user", &token, "+      authorization: true\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vary_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("vary", "/vary", &[], "+      ignore: [vary]\n").await;
+    assert_eq!(last(&why), ("vary", Some(200), vec!["vary: *", "cache-control: max-age=60"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_large_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("too-large", "/large", &[], "+      object: 16MiB\n").await;
+    assert_eq!(last(&why), ("too-large", Some(200), vec!["content-length: 9437184"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_is_explained_and_mended() {
+    let one = One::start(json!({})).await;
+    let why = one.is_mended("status", "/missing", &[], "404").await;
+    assert_eq!(last(&why).1, Some(404));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_is_explained_and_nothing_is_advised_that_would_be_wrong() {
+    let one = One::start(json!({})).await;
+    let why = one.why_of(json!({"url": "http://h/a", "method": "POST"})).await;
+    assert_eq!((why.summary.as_str(), why.group.as_deref()), ("never answered from the cache: method", Some("g")));
+    assert_eq!((about(&why, "method").yaml.as_deref(), &why.at[..]), (None, &[][..]));
+    let query = one.why_of(json!({"url": "http://h/a", "method": "QUERY"})).await;
+    assert!(about(&query, "method").diff.as_deref().is_some_and(|diff| diff.contains("QUERY")), "{query:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_are_explained_and_mended_for_one_who_says_who_asks() {
+    let callers = json!({"callers": ["spiffe://x/ns/shop/sa/web"]});
+    let one = One::with(callers, &["--identity", "xfcc"]).await;
+    let why = one.why("/a").await;
+    assert_eq!(why.request_reason.as_deref(), Some("caller"));
+    assert_eq!((why.owner.as_deref(), about(&why, "caller").yaml.as_deref()), (Some("me"), None));
+    let other = [("x-forwarded-client-cert", "URI=spiffe://x/ns/ops/sa/job")];
+    assert_eq!(one.ask("GET", "/a", &other).await.status, 403);
+    let why = one.is_mended("caller", "/a", &other, "spiffe://x/ns/ops/sa/job").await;
+    assert_eq!(why.summary, "never answered from the cache: caller");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_decides_is_told_where_no_request_has_come() {
+    let one = One::start(json!({})).await;
+    let why = one.why("/a").await;
+    let advice = about(&why, "route");
+    assert!(advice.text.contains("Cache-Status") && advice.text.contains("`caller`"), "{advice:?}");
+    assert_eq!((advice.yaml.as_deref(), why.advice.len()), (None, 1));
+    let elsewhere = one.why_of(json!({"url": "https://other/a"})).await;
+    assert_eq!((elsewhere.summary.as_str(), elsewhere.group.is_none()), ("no-group: no group takes it", true));
+    assert_eq!(about(&elsewhere, "no-group").yaml, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_is_explained_and_mended() {
+    let one = One::start(json!({"origin": {"maxLoads": 1}, "patience": "50ms"})).await;
+    let held = tokio::spawn(send(one.running.ports.data, "GET", "/wait", &[("host", "h")], ""));
+    until("the one load is taken", async || owner(&one.why("/wait").await).loading.is_some()).await;
+    let why = one.is_mended("overload", "/a", &[], "+      maxLoads: 2\n").await;
+    assert_eq!(last(&why).0, "overload");
+    one.origin.gate.notify_one();
+    held.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_question_is_answered_with_one_line() {
+    let one = One::start(json!({})).await;
+    for (question, line) in [
+        (json!({"url": "h/a"}), "url: `h/a` is not http[s]://HOST[:PORT]/PATH[?QUERY]"),
+        (json!({"url": "http://h/", "headers": ["secret"]}), "headers[0]: expected `NAME: VALUE`"),
+        (
+            json!({"url": "http://h/", "method": "PUT", "probe": true}),
+            "probe: asks with GET and HEAD alone, not with PUT",
+        ),
+    ] {
+        let reply = send(one.running.ports.admin, "POST", "/why", &[], &question.to_string()).await;
+        assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some(line)), "{reply:?}");
+    }
+    let reply = send(one.running.ports.admin, "POST", "/why", &[], r#"{"uri": "http://h/"}"#).await;
+    assert!(reply.status == 400 && reply.json()["error"].as_str().unwrap().contains("write {\"url\""), "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_asks_once_and_tells_each_hop() {
+    let one = One::start(json!({})).await;
+    let probe = json!({"url": "http://h/probed", "probe": true});
+    let hops = |why: &Why| why.hops.iter().map(|hop| (hop.at.clone(), hop.what.clone())).collect::<Vec<_>>();
+    let first = one.why_of(probe.clone()).await;
+    let told = hops(&first);
+    let origin = format!("origin {}", one.origin.url.trim_start_matches("http://"));
+    assert!(told[0].0 == "me" && told[0].1.starts_with("looked up: fwd=uri-miss"), "{told:?}");
+    assert_eq!(told[1], (origin, "loaded: 200".to_owned()), "{told:?}");
+    assert!(told[2].1.starts_with("answered: 200, cache-control: s-maxage=60"), "{told:?}");
+    assert!(told.len() == 3 && first.hops[2].took >= first.hops[1].took, "{:?}", first.hops);
+    assert!(first.summary.starts_with("fresh at me"), "{}", first.summary);
+    let second = hops(&one.why_of(probe).await);
+    assert!(second.len() == 2 && second[0].1.starts_with("looked up: hit"), "{second:?}");
+}
+
+/// Coordinators `a` and, if it runs, `b` before an origin.
+async fn two(
+    origin: &Origin,
+    b: Option<()>,
+    at_b: (SocketAddr, SocketAddr),
+) -> (Running, Option<Running>, Vec<tempfile::TempDir>) {
+    let (token_file, token) = file("token");
+    let groups =
+        json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": origin.url}}]});
+    let (groups_file, groups) = file(&groups.to_string());
+    let at_a = (unused(), unused());
+    let peers =
+        [("a", at_a), ("b", at_b)].map(|(name, (data, peer))| format!("{name}={data}/{}", peer.port())).join(",");
+    let start = async |name: &str, (data, peer): (SocketAddr, SocketAddr)| {
+        let (data, peer) = (data.to_string(), peer.to_string());
+        let own = ["--name", name, "--listen", &data, "--peer-listen", &peer, "--peers", &peers];
+        Running::start(&[&own[..], &["--peer-token-file", &token, "--config", &groups]].concat()).await
+    };
+    let b = match b {
+        Some(()) => Some(start("b", at_b).await),
+        None => None,
+    };
+    (start("a", at_a).await, b, vec![token_file, groups_file])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_coordinator_owns_is_explained_by_any() {
+    let origin = Origin::start().await;
+    let (a, b, _files) = two(&origin, Some(()), (unused(), unused())).await;
+    let b = b.unwrap();
+    let get = async |to: &Running, path: &str| {
+        send(to.ports.data, "GET", path, &[("host", "h")], "").await.header("cache-status").to_owned()
+    };
+    for one in [&a, &b] {
+        until("it answers from its store", async || get(one, "/first").await.contains("; hit")).await;
+    }
+    let question = |path: &str| json!({"url": format!("http://h{path}")});
+    // Of these some are b's.
+    let mut of_b = None;
+    for n in 0..64 {
+        let path = format!("/{n}");
+        let why = why_of(a.ports.admin, question(&path)).await;
+        if why.owner.as_deref() == Some("b") {
+            of_b = Some(path);
+            break;
+        }
+    }
+    let path = of_b.expect("b owns a key");
+    let mut probe = question(&path);
+    probe["probe"] = json!(true);
+    let why = why_of(a.ports.admin, probe).await;
+    let names: Vec<_> = why.at.iter().map(|at| at.name.as_str()).collect();
+    assert_eq!((names, why.next.as_deref()), (vec!["b", "a"], Some("a")), "the owner is first");
+    assert!(why.summary.starts_with("fresh at b for "), "{}", why.summary);
+    let at: Vec<_> = why.hops.iter().map(|hop| hop.at.as_str()).collect();
+    assert!(at.len() == 4 && at[..2] == ["a", "b"] && at[2].starts_with("origin ") && at[3] == "b", "{:?}", why.hops);
+    assert!(why.hops[0].what == "asked b, the owner" && why.hops[0].took >= why.hops[3].took, "{:?}", why.hops);
+    assert!(why.at[1].stored.is_empty() && why.at[0].hops.is_empty(), "{:#?}", why.at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_is_silent_is_named_and_purge_lag_is_explained_without_it() {
+    let origin = Origin::start().await;
+    // It takes connections, and answers none.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (a, _, _files) = two(&origin, None, (unused(), silent.local_addr().unwrap())).await;
+    send(a.ports.data, "GET", "/a", &[("host", "h")], "").await;
+    let waited = Stopwatch::start();
+    let why = why_of(a.ports.admin, json!({"url": "http://h/a"})).await;
+    assert!(waited.elapsed() < Duration::from_secs(3), "{:?}", waited.elapsed());
+    let of = |name: &str| why.at.iter().find(|at| at.name == name).unwrap();
+    assert_eq!((of("a").unreached.as_deref(), of("b").unreached.as_deref()), (None, Some("timeout")));
+    assert!(why.summary.starts_with("stored at a for "), "{}", why.summary);
+    assert!(why.summary.ends_with(" s more, and not given now: purge-lag (no answer: b)"), "{}", why.summary);
+    assert!(!of("a").has_lease && about(&why, "purge-lag").yaml.is_none(), "{why:#?}");
 }

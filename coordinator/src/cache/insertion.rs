@@ -75,6 +75,13 @@ pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry:
     })
 }
 
+/// Notes why a response of a load is not stored.
+pub(crate) fn note_not_stored(cache: &Cache, target: &LoadTarget<'_>, why: Reason, head: &response::Parts) {
+    let LoadTarget { served, request, load, .. } = target;
+    served.metrics.count_not_stored(why);
+    cache.last_reasons.record_response((load.key().hash(), request), &served.group, why, head, cache.clock.now());
+}
+
 /// Whether too few requests for a key have come to store its first response (`minUses`).
 pub(crate) fn is_used_too_little(cache: &Cache, served: &ServedGroup, key: &Key) -> bool {
     let (least, now) = (served.group.config().min_uses, cache.clock.now());

@@ -142,7 +142,7 @@ pub(crate) fn deciding_fields(group: &Group, reason: Reason, headers: &HeaderMap
     let targets = group.config().freshness.targets.iter().map(|name| name.to_ascii_lowercase());
     let control = || targets.chain([header::CACHE_CONTROL, header::EXPIRES].map(|name| name.to_string()));
     let names: Vec<String> = match reason {
-        Reason::Vary => vec![header::VARY.to_string()],
+        Reason::Vary => [header::VARY.to_string()].into_iter().chain(control()).collect(),
         Reason::SetCookie => [header::SET_COOKIE.to_string()].into_iter().chain(control()).collect(),
         Reason::TooLarge => vec![header::CONTENT_LENGTH.to_string()],
         Reason::Incomplete => {
@@ -222,7 +222,7 @@ mod tests {
         let reasons = [Reason::Private, Reason::NoStore, Reason::Timeout, Reason::Overload, Reason::PurgeLag];
         reasons.into_iter().enumerate().for_each(|(n, reason)| all.record(Hash(1), reason, n as u64));
         let kept: Vec<_> = all.of(Hash(1)).into_iter().map(|last| last.reason).collect();
-        assert_eq!(kept, [Reason::PurgeLag, Reason::Overload, Reason::Timeout, Reason::NoStore].map(Into::into));
+        assert_eq!(kept, [Reason::PurgeLag, Reason::Overload, Reason::Timeout, Reason::NoStore].map(AnyReason::Own));
     }
 
     #[test]

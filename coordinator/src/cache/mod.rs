@@ -22,7 +22,7 @@ pub(crate) mod invalidation;
 pub(crate) mod invalidation_limits;
 pub(crate) mod large;
 pub(crate) mod last_reasons;
-mod leave;
+pub(crate) mod leave;
 pub(crate) mod load;
 pub(crate) mod load_job;
 pub(crate) mod load_limit;

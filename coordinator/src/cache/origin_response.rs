@@ -4,7 +4,7 @@ use crate::{
     cache::{
         groups::ServedGroup,
         insertion,
-        insertion::{LoadTarget, StoredParts, with_extent},
+        insertion::{LoadTarget, StoredParts, note_not_stored, with_extent},
         large,
         load_job::LoadJob,
         load_outcome::{
@@ -221,13 +221,6 @@ fn shared_failure(
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
     let audience = if is_second { Audience::Waiters } else { Audience::First };
     LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None, leave: None })
-}
-
-/// Notes why a response of a load is not stored.
-pub(crate) fn note_not_stored(cache: &Cache, target: &LoadTarget<'_>, why: Reason, head: &http::response::Parts) {
-    let LoadTarget { served, request, load, .. } = target;
-    served.metrics.count_not_stored(why);
-    cache.last_reasons.record_response((load.key().hash(), request), &served.group, why, head, cache.clock.now());
 }
 
 /// The outcome of a body that broke off.

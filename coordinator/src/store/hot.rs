@@ -28,6 +28,12 @@ impl Store {
         self.get_of(CacheType::Hot, quota, key, now, fits)
     }
 
+    /// Returns the useful hot copies of a key, without counting this as a use.
+    pub(crate) fn peek_hot(&self, quota: &Quota, key: &Key, now: u64) -> Vec<Arc<Entry>> {
+        let found = self.entries_under(quota.table(CacheType::Hot), key.hash(), now);
+        found.filter(|(held, ..)| held == key).map(|(_, entries, _)| entries).unwrap_or_default()
+    }
+
     /// Returns whether a key is asked for so often that a copy of its response is worth its place.
     pub(crate) fn is_hot(&self, key: &Key) -> bool {
         self.uses.estimate(sketched(key.hash().high())) >= OFTEN

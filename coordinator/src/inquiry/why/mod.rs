@@ -38,7 +38,7 @@ impl Inquiry {
         if let Some(key) = &key {
             (why.at, why.hops) = self.of_each(asked, key).await;
         }
-        let case = Case { head: &head, served: served.as_deref(), caller: caller.as_deref(), table: &self.cache };
+        let case = Case { head: &head, served: served.as_deref(), caller: caller.as_deref(), cache: &self.cache };
         why.summary = summary::of(&why);
         why.advice = case.advise(&why);
         Ok(why)

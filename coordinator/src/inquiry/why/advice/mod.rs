@@ -27,7 +27,7 @@ pub(super) struct Case<'a> {
     /// Who asks, where a header says so.
     pub(super) caller: Option<&'a str>,
     /// For its store's limit.
-    pub(super) table: &'a Cache,
+    pub(super) cache: &'a Cache,
 }
 
 /// The most advice: about the newest reasons.
@@ -43,7 +43,8 @@ impl Case<'_> {
         let mut last: Vec<&LastReason> = why.at.iter().flat_map(|at| &at.last).collect();
         last.sort_by_key(|last| last.ago);
         let refused = why.at.iter().flat_map(|at| &at.stored).filter_map(|entry| entry.why_not.as_deref());
-        let refused = refused.filter_map(|why_not| why_not.split(':').next());
+        // Another variant is stored: nothing is wrong.
+        let refused = refused.filter_map(|why_not| why_not.split(':').next()).filter(|word| *word != "vary");
         let request = why.request_reason.iter().map(String::as_str);
         let mut about: Vec<(&str, &LastReason)> = request.chain(refused).map(|reason| (reason, &none)).collect();
         about.extend(last.iter().map(|last| (last.reason.as_str(), *last)));
@@ -80,7 +81,7 @@ impl Case<'_> {
             head: self.head,
             caller: self.caller,
             last,
-            room: served.quota.limit().min(self.table.store.limit()),
+            room: served.quota.limit().min(self.cache.store.limit()),
         };
         let Some((changed, what)) = change::of(reason, &facts).into_iter().find_map(|change| {
             let changed = self.mended(config, last, &change)?;

@@ -21,7 +21,8 @@ pub(super) fn file(group: &GroupConfig) -> Option<String> {
     if origin.as_object().is_some_and(Map::is_empty) {
         own.remove("origin");
     }
-    serde_saphyr::to_string(&Ordered(&json!({"version": 1, "groups": [own]}))).ok()
+    let options = serde_saphyr::ser_options! { compact_list_indent: false };
+    serde_saphyr::to_string_with_options(&Ordered(&json!({"version": 1, "groups": [own]})), options).ok()
 }
 
 /// Returns the change from one file to another as a unified diff.
@@ -41,6 +42,9 @@ fn written(group: &GroupConfig) -> Option<Map<String, Value>> {
     ];
     for (name, value) in untold {
         all.insert(name.into(), value.ok()?);
+    }
+    if let Some(request) = all.get_mut("request") {
+        *request = used(request.take());
     }
     let limits = all.get_mut("limits")?.as_object_mut()?;
     limits.insert("window".into(), serde_json::to_value(group.limits.window).ok()?);
@@ -70,19 +74,28 @@ fn without_defaults(own: &mut Map<String, Value>, plain: &Map<String, Value>) {
             without_defaults(own, plain);
             !own.is_empty()
         }
-        (value, None) => !value.is_null(),
+        (value, None) => is_used(value),
+
         _ => true,
     });
 }
 
-/// Returns a match without its empty lists.
-fn used(of: Value) -> Value {
-    let Value::Object(mut all) = of else { return of };
-    all.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()));
-    Value::Object(all)
+/// Whether a value says anything.
+fn is_used(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
 }
 
-/// A value whose maps begin with the fields that people look for.
+/// Returns a value without what says nothing.
+fn used(value: Value) -> Value {
+    match value {
+        Value::Object(all) => {
+            all.into_iter().map(|(name, value)| (name, used(value))).filter(|(_, value)| is_used(value)).collect()
+        }
+        plain => plain,
+    }
+}
+
+/// A value whose maps begin with the fields that people look for, and whose lists of words are on one line.
 struct Ordered<'v>(&'v Value);
 
 impl Serialize for Ordered<'_> {
@@ -96,6 +109,7 @@ impl Serialize for Ordered<'_> {
                 names.into_iter().try_for_each(|(name, value)| map.serialize_entry(name, &Ordered(value)))?;
                 map.end()
             }
+            Value::Array(all) if all.iter().all(Value::is_string) => serde_saphyr::FlowSeq(all).serialize(to),
             Value::Array(all) => to.collect_seq(all.iter().map(Ordered)),
             plain => plain.serialize(to),
         }
@@ -126,7 +140,7 @@ mod tests {
     #[test]
     fn a_group_is_written_with_what_is_not_as_by_default() {
         let text = file(&group(json!({"freshness": {"default": "30s"}, "mode": "observe"}))).unwrap();
-        let expected = "version: 1\ngroups:\n  - name: g\n    mode: observe\n    match:\n      hosts:\n        - h\n    freshness:\n      default: 30s\n    origin:\n      url: http://o:80\n";
+        let expected = "version: 1\ngroups:\n  - name: g\n    mode: observe\n    match:\n      hosts: [h]\n    freshness:\n      default: 30s\n    origin:\n      url: http://o:80\n";
         assert_eq!(text, expected);
     }
 
