@@ -12,7 +12,7 @@ use meshcache_proxy::{
     http::{Headers, header_map},
     request::reply::Reply,
     state::{
-        counters::{self, GroupCounts},
+        group_counts::{self, GroupCounts},
         shared_data::{InProcessData, SharedData},
     },
     stream::StreamState,
@@ -46,7 +46,7 @@ impl Tasks {
     pub(crate) fn take_metrics(&mut self, later: &mut Self) {
         std::mem::take(&mut later.counts).into_iter().for_each(|(at, n)| add(&mut self.counts, at, n));
         self.gauges.append(&mut later.gauges);
-        counters::merge(&mut self.groups, &std::mem::take(&mut later.groups));
+        group_counts::merge(&mut self.groups, &std::mem::take(&mut later.groups));
     }
 }
 
@@ -135,7 +135,7 @@ impl Host for Recorder<'_> {
     }
 
     fn add_to_groups(&mut self, counts: &GroupCounts) {
-        counters::merge(&mut self.tasks.groups, counts);
+        group_counts::merge(&mut self.tasks.groups, counts);
     }
 
     fn set_gauge(&mut self, gauge: usize, value: u64) {

@@ -3,7 +3,7 @@
 use crate::{
     http::Headers,
     request::{fill::FillCall, reply::Reply},
-    state::{counters::GroupCounts, shared_data::SharedData},
+    state::{group_counts::GroupCounts, shared_data::SharedData},
 };
 
 /// The functions of a host that the driver of a worker uses. Time comes with each call of the driver.

@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use meshcache_tests::{Ask, Mesh, Reply, Shared, await_until, run, wait::SOON};
-use serde_json::json;
+use serde_json::{Value, json};
 
 static MESH: Shared<Mesh> = Shared::new();
 
@@ -149,5 +149,64 @@ fn what_passes_a_coordinator_for_plain_clients_is_watched_too() {
                 > 0.0,
             "{outcomes:?}"
         );
+    });
+}
+
+/// How often each tenant asks, where what is said of it is looked at.
+const ROUNDS: usize = 70;
+
+/// Requests of three tenants with what clients send besides, none of which the service looks at.
+async fn ask_as_clients_do(to: SocketAddr, host: &str, rounds: usize) {
+    for n in 0..3 * rounds {
+        let tenant = ["SECRET-a", "SECRET-b", "SECRET-c"][n % 3];
+        let ask = Ask::get(host, "/seen?page=SECRET&SECRET").header("x-tenant", tenant);
+        let ask =
+            ask.header("x-id", format!("SECRET-{n}")).header("accept-language", ["SECRET-de", "SECRET"][n / 3 % 2]);
+        ask.send(to).await.unwrap();
+    }
+}
+
+#[test]
+fn what_is_said_of_a_group_names_the_tenant_and_with_that_in_the_key_nothing_differs() {
+    run(async {
+        let observe = json!({"mode": "observe", "limits": {"object": "64KiB"}, "key": {"headers": ["x-region"]}});
+        let mesh = Mesh::of(2, 1).groups(|all| all.plus("proxied", observe.clone()).plus("direct", observe.clone()));
+        let mesh = mesh.start().await;
+        mesh.origin.on("/seen", |request| Reply::fresh(3600, request.header("x-tenant")));
+        let told = async || mesh.coordinators.all[0].admin("GET", "/mesh", "").await.1;
+        // By the proxy, which tells one of the coordinators, and by one without a proxy.
+        let (front, plain) = (mesh.fronts()[0], mesh.coordinators.data()[1]);
+        let mut changed = mesh.groups.clone();
+        for (group, to, is_told) in [("proxied", front, true), ("direct", plain, false)] {
+            ask_as_clients_do(to, &format!("{group}.test"), ROUNDS).await;
+            let counted = |all: &Value| all["observed"][group]["compared"].as_u64().unwrap_or_default();
+            await_until(async || counted(&told().await) >= 3 * ROUNDS as u64 - 1, SOON, "all were compared").await;
+            let all = told().await;
+            let observed = &all["observed"][group];
+            assert!(observed["mismatches"].as_u64().unwrap() >= 2 * ROUNDS as u64 - 2, "{observed}");
+            let text = observed["verdict"]["text"].as_str().unwrap();
+            assert!(text.starts_with("not: add x-tenant to key.headers ("), "{observed}");
+            let last = &observed["last"][0];
+            let url = format!("http://{group}.test/seen?page");
+            assert_eq!((last["url"].as_str().unwrap(), &last["told"]), (&*url, &json!(is_told)), "{observed}");
+            assert_eq!((&last["differs"], &last["candidates"][0]), (&json!(["body"]), &json!("header x-tenant")));
+            assert!(!all.to_string().contains("SECRET"), "{all}");
+
+            let yaml = observed["verdict"]["yaml"].as_str().unwrap();
+            let amended: Value = serde_saphyr::from_str(yaml).unwrap();
+            changed = changed.set(group, "/key", amended["key"].clone());
+        }
+        mesh.coordinators.configure(&changed.yaml());
+        for (group, to) in [("proxied", front), ("direct", plain)] {
+            let observed = async || told().await["observed"][group].clone();
+            let compared = async || {
+                ask_as_clients_do(to, &format!("{group}.test"), 10).await;
+                observed().await["verdict"]["text"].as_str().is_some_and(|text| text.starts_with("not yet: "))
+                    && observed().await["compared"].as_u64().is_some_and(|compared| compared >= 50)
+            };
+            await_until(compared, SOON, "by the new rules many were compared, and none differs").await;
+            let observed = observed().await;
+            assert_eq!((&observed["mismatches"], &observed["last"]), (&json!(0), &json!([])), "{observed}");
+        }
     });
 }

@@ -1,6 +1,10 @@
 //! What this coordinator tells of itself.
 
-use crate::{inquiry::{Inquiry, observed}, store::usage::Usage, telemetry::readings::GroupReadings};
+use crate::{
+    inquiry::{Inquiry, observed},
+    store::usage::Usage,
+    telemetry::readings::GroupReadings,
+};
 use meshcache_admin::{ConfigState, CoordinatorState, GroupState, Saved};
 use meshcache_protocol::Group;
 use serde_json::Value;
@@ -51,6 +55,7 @@ impl Inquiry {
             evictions: used(|usage| usage.evictions),
             loading: u64::try_from(metrics.loading.get()).unwrap_or(0),
             waiting: u64::try_from(metrics.waiting.get()).unwrap_or(0),
+            observed: observed::of(&self.cache, group.name()),
             ..GroupState::default()
         }
     }

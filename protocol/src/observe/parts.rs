@@ -101,7 +101,7 @@ impl Parts {
         let lacks = |(name, _): &(&[u8], [u8; 4])| self.each().all(|(own, _)| own != *name);
         let own = self.each().filter(|part| differs(other, *part));
         let all = own.chain(other.each().filter(lacks));
-        all.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+        all.filter_map(|(name, _)| Some(std::str::from_utf8(name).ok()?.to_owned())).collect()
     }
 
     fn each(&self) -> impl Iterator<Item = (&[u8], [u8; 4])> {

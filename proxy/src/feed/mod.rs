@@ -6,7 +6,8 @@ use self::panics::Panics;
 use crate::{
     http::Headers,
     state::{
-        counters::{self, Event, GroupCounts},
+        counters::Event,
+        group_counts::{self, GroupCounts},
         shared_data::SharedData,
         snapshot::{self, FeedUpdate},
         worker::Worker,
@@ -192,7 +193,7 @@ impl Feed {
         shared.set(&self.life, &life, 0);
         self.panics.confirm();
         let sent = std::mem::take(&mut self.sent_counts);
-        update_counts(shared, &self.counts, |all| counters::subtract(all, &sent));
+        update_counts(shared, &self.counts, |all| group_counts::subtract(all, &sent));
         let recovered = std::mem::take(&mut self.complaint);
         let line = (!recovered.is_empty()).then(|| "the feed is back".to_owned());
         let next = if self.try_hold_lease(shared, at.now) { self.ask(worker, shared, at.now) } else { None };
@@ -289,8 +290,8 @@ impl Feed {
 
     /// Adds this worker's counters to those of all.
     fn hand_over_counters(&self, worker: &mut Worker, shared: &mut dyn SharedData) {
-        let own = worker.all_counters().groups();
-        if !own.is_empty() && update_counts(shared, &self.counts, |all| counters::merge(all, &own)) {
+        let own = worker.all_counters().report();
+        if !own.is_empty() && update_counts(shared, &self.counts, |all| group_counts::merge(all, &own)) {
             worker.counters.clear_groups();
         }
     }

@@ -1,14 +1,8 @@
 //! Counters: of this worker for Envoy's own metrics, and by group for the coordinators.
 
+use crate::state::group_counts::{self, GroupCounts, merge};
 pub use meshcache_protocol::Reason;
-use meshcache_protocol::{
-    Group,
-    observe::{Comparison, word},
-};
-use std::collections::BTreeMap;
-
-/// The number of requests by group and outcome, as the feed reports it.
-pub type GroupCounts = BTreeMap<String, BTreeMap<String, u64>>;
+use meshcache_protocol::{Group, observe::Comparison};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:expr,)* }) => {
@@ -176,11 +170,7 @@ impl Counters {
         if compared.is_mismatch() {
             self.count_request(group.name(), Outcome::Mismatch);
         }
-        let own = self.observed.entry(group.name().to_owned()).or_default();
-        // One difference until the next report: an example.
-        let words = word::words(group, compared, !own.keys().any(|known| word::is_difference(known)));
-        let words = [(group.name().to_owned(), words.into_iter().map(|word| (word, 1)).collect())];
-        merge(&mut self.observed, &words.into());
+        group_counts::add_comparison(&mut self.observed, group, compared);
     }
 
     /// Counts the reason of a pass.
@@ -220,12 +210,19 @@ impl Counters {
     /// Returns the counts by group.
     pub fn groups(&self) -> GroupCounts {
         // Inserted one by one: to collect a map is to sort, in much code.
-        let mut all = self.observed.clone();
+        let mut all = GroupCounts::new();
         for (group, counters) in &self.groups {
             for (outcome, n) in Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0) {
                 all.entry(group.clone()).or_default().insert(outcome.label().to_owned(), *n);
             }
         }
+        all
+    }
+
+    /// Returns what a coordinator is told: the counts by group, and what was observed.
+    pub fn report(&self) -> GroupCounts {
+        let mut all = self.groups();
+        merge(&mut all, &self.observed);
         all
     }
 
@@ -255,37 +252,6 @@ pub fn metric_names() -> impl Iterator<Item = String> {
     let outcomes = Outcome::ALL.iter().map(|o| format!("meshcache_filter_requests_{}", o.label()));
     let reasons = PASS_REASONS.iter().map(|r| format!("meshcache_filter_pass_{}", r.label().replace('-', "_")));
     outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
-}
-
-/// Adds counts to others. Of what was observed all of a group is added, or nothing for lack of room.
-pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
-    for (group, outcomes) in more {
-        let words = into.values().chain([outcomes]).flat_map(BTreeMap::keys);
-        let is_full = words.filter(|word| word::is_observed(word)).count() > word::MAX_WORDS;
-        let counters = into.entry(group.clone()).or_default();
-        let is_new = |word: &String| !counters.contains_key(word);
-        let leaves_out = is_full && outcomes.keys().any(|word| word::is_observed(word) && is_new(word));
-        for (outcome, n) in outcomes {
-            if leaves_out && word::is_observed(outcome) {
-                continue;
-            }
-            let counter = counters.entry(outcome.clone()).or_default();
-            *counter = counter.saturating_add(*n);
-        }
-    }
-}
-
-/// Subtracts counts from others and drops those that become zero.
-pub fn subtract(from: &mut GroupCounts, less: &GroupCounts) {
-    for (group, outcomes) in less {
-        for (outcome, n) in outcomes {
-            if let Some(counter) = from.get_mut(group).and_then(|counters| counters.get_mut(outcome)) {
-                *counter = counter.saturating_sub(*n);
-            }
-        }
-    }
-    from.values_mut().for_each(|outcomes| outcomes.retain(|_, n| *n > 0));
-    from.retain(|_, outcomes| !outcomes.is_empty());
 }
 
 fn sum(counters: &mut [u64], more: &[u64]) {
@@ -360,14 +326,5 @@ mod tests {
         documented.sort_unstable();
         own.sort_unstable();
         assert_eq!(documented, own);
-    }
-
-    #[test]
-    fn what_was_sent_is_subtracted_and_what_came_since_stays() {
-        let mut all: GroupCounts = serde_json::from_str(r#"{"a":{"hot":2},"b":{"hot":1}}"#).unwrap();
-        let sent = all.clone();
-        merge(&mut all, &serde_json::from_str(r#"{"a":{"hot":5},"c":{"miss":1}}"#).unwrap());
-        subtract(&mut all, &sent);
-        assert_eq!(serde_json::to_string(&all).unwrap(), r#"{"a":{"hot":5},"c":{"miss":1}}"#);
     }
 }

@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod counters;
 pub mod gauges;
+pub mod group_counts;
 pub mod hit_for_pass;
 pub mod hot_cache;
 pub mod hot_state;

@@ -155,3 +155,35 @@ async fn what_no_cache_may_store_is_not_compared() {
         assert_eq!(private.mismatches(), 0, "{control}");
     }
 }
+
+#[tokio::test]
+async fn what_proxies_tell_counts_for_groups_that_observe_by_the_rules_of_now_alone() {
+    let _stopped = stop_time();
+    let observing = Observing::new(|_| fresh("same".into())).await;
+    let compared =
+        Comparison { differs: vec!["body".into()], unlike: vec!["header x".into()], url: "http://h/".into() };
+    let words = |group: &protocol::Group| {
+        let words = word::words(group, &compared, true);
+        words.into_iter().map(|word| (word, u64::MAX)).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let tell = |served: &ServedGroup, name: &str| {
+        let requests = [(name.to_owned(), words(&served.group))].into();
+        record_told(&observing.cache, &FeedRequest { requests, ..FeedRequest::default() });
+    };
+    let evidence = || group(&observing.cache).evidence.lock().clone();
+    let before = group(&observing.cache);
+    tell(&before, "another");
+    assert_eq!(evidence().compared, 0);
+    tell(&before, before.group.name());
+    let told = evidence();
+    assert!(told.compared == told.mismatches && told.compared < u64::MAX && told.last[0].told, "{told:?}");
+    let url = before.group.config().origin.url.to_string();
+    let origin = serde_json::json!({"url": url});
+    configure(&observing.cache, serde_json::json!({"mode": "observe", "origin": origin, "key": {"headers": ["x"]}}));
+    tell(&before, before.group.name());
+    assert_eq!((evidence().compared, evidence().last.len()), (0, 0), "it is of the rules before");
+    configure(&observing.cache, serde_json::json!({"origin": origin}));
+    let on = group(&observing.cache);
+    tell(&on, on.group.name());
+    assert_eq!(evidence().compared, 0);
+}

@@ -1,10 +1,7 @@
 //! Any requests, again and again, while time, rules, hot cache and host change: a short way gives what the long one gives.
 
 use super::*;
-use crate::state::{
-    counters::{Counters, GroupCounts},
-    other_hosts::OtherHosts,
-};
+use crate::state::{counters::Counters, group_counts::GroupCounts, other_hosts::OtherHosts};
 use meshcache_protocol::purge::Scope;
 use proptest::{
     collection::vec,
