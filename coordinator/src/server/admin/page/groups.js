@@ -92,29 +92,23 @@ function fillDetail(at, group) {
   showEvidence(evidence, group.observed)
 }
 
-// What `mode: observe` has seen: the verdict of each coordinator that has seen something, or one that all share.
+// What `mode: observe` has seen, at all coordinators together.
 function showEvidence(at, observed) {
-  at.hidden = observed.length === 0
-  const verdicts = new Map()
-  for (const {at: name, compared, mismatches, verdict} of observed) {
-    const same = verdicts.get(verdict.text) ?? {id: verdict.text, verdict, names: [], compared: 0, mismatches: 0}
-    same.names.push(name); same.compared += compared; same.mismatches += mismatches
-    verdicts.set(verdict.text, same)
-  }
+  at.hidden = !observed
+  if (!observed) return
   if (!at.firstChild) {
-    const inside = make('table')
-    at.append(make('h3', {}, 'Observed'), make('div'), make('div', {class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Last differences'}, inside),
-      make('p', {class: 'quiet none', hidden: ''}, 'No difference so far.'))
-    at.differences = table(inside, 'Last differences', [
-      ['URL', one => ({text: one.url, class: 'url'})], ['Differs', one => one.differs.join(', ')],
-      ['Would tell them apart', one => one.candidates.join(', ') || 'nothing that was seen'],
-      ['When', one => ago(one.ago), 'n'], ['Told', one => one.told ? 'told by a proxy' : `seen by ${one.at}`, 'quiet']])
+    const [parts, last] = [make('table'), make('table')]
+    const framed = (name, inside) => make('div', {class: 'scroll', tabindex: 0, role: 'group', 'aria-label': name}, inside)
+    at.append(make('h3', {}, 'Observed'), make('div'), make('p', {class: 'quiet'}), make('h4', {}, 'What differed between their requests'), framed('What differed', parts),
+      make('p', {class: 'quiet none', hidden: ''}, 'Nothing.'), make('h4', {}, 'Last differences'), framed('Last differences', last), make('p', {class: 'quiet none', hidden: ''}, 'None so far.'))
+    at.parts = table(parts, 'What differed between their requests', [['Part', one => one.name], ['With different responses', one => count(one.inMismatches), 'n'], ['With equal ones', one => count(one.inMatches), 'n']])
+    at.last = table(last, 'Last differences', [
+      ['URL', one => ({text: one.url, class: 'url'})], ['Differs', one => one.differs.join(', ')], ['Their requests differ in', one => one.candidates.join(', ') || 'nothing that was seen'],
+      ['When', one => ago(one.ago), 'n'], ['Told', one => one.told ? 'by a proxy: anybody\u2019s word' : 'by a coordinator', 'quiet']])
   }
-  const begin = ({verdict}) => make('div', {}, make('p', {class: verdict.safe ? 'good' : 'bad'}, make('b')), make('p', {class: 'quiet'}), verdict.yaml ? copyable(verdict.yaml) : null)
-  keyed(at.children[1], [...verdicts.values()].map(one => ({...one, id: `${one.id}\n${one.verdict.yaml ?? ''}`})), begin, (shown, {verdict, names, compared, mismatches}) => {
-    say(shown.firstChild.firstChild, verdict.text)
-    say(shown.children[1], `${names.join(', ')}: ${count(compared)} compared, ${count(mismatches)} differ`)
-  })
-  const last = observed.flatMap(({last, at}) => last.map(one => ({...one, at})))
-  at.differences(last.sort((a, b) => a.ago - b.ago).slice(0, 20).map((one, id) => ({...one, id})))
+  const {verdict: {safe, text, yaml}, compared, mismatches, forSeconds, parts, last} = observed
+  keyed(at.children[1], [{id: `${text}\n${yaml ?? ''}`}], () => make('div', {}, make('p', {class: safe ? 'good' : 'bad'}, make('b', {}, text)), yaml ? copyable(yaml) : null), () => {})
+  say(at.children[2], `${count(compared)} responses compared with another one in ${lasting(forSeconds)}; ${count(mismatches)} differ.`)
+  at.parts((parts ?? []).map(part => ({...part, id: part.name})))
+  at.last(last.map((one, id) => ({...one, id})))
 }

@@ -13,17 +13,16 @@ const NO_TIME = {count: 0, p50: 0, p99: 0}
 
 function groupsOf(mesh) {
   const groups = new Map()
-  for (const {name: at, state} of answering(mesh)) {
+  for (const {state} of answering(mesh)) {
     for (const one of state.groups) {
       const sum = groups.get(one.name) ?? {id: one.name, name: one.name, match: one.match, origin: one.origin, notForProxies: one.notForProxies,
-        modes: [], digests: [], saved: {}, outcomes: {}, reasons: {}, numbers: {}, hits: NO_TIME, misses: NO_TIME, observed: []}
+        modes: [], digests: [], saved: {}, outcomes: {}, reasons: {}, numbers: {}, hits: NO_TIME, misses: NO_TIME, observed: mesh.observed?.[one.name] ?? one.observed}
       if (!sum.modes.includes(one.mode)) sum.modes.push(one.mode)
       if (!sum.digests.includes(one.digest)) sum.digests.push(one.digest)
       addTo(sum.saved, one.saved); addTo(sum.outcomes, one.outcomes); addTo(sum.reasons, one.reasons)
       const {entries, bytes, evictions, loading, waiting} = one
       addTo(sum.numbers, {entries, bytes, evictions, loading, waiting})
       sum.hits = slower(sum.hits, one.hits); sum.misses = slower(sum.misses, one.misses)
-      if (one.observed) sum.observed.push({...one.observed, at})
       groups.set(one.name, sum)
     }
   }
