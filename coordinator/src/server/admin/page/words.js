@@ -19,8 +19,9 @@ function lasting(seconds) {
 const ago = ms => ms < 1000 ? 'now' : `${lasting(ms / 1000)} ago`
 const clock = at => new Date(at).toLocaleTimeString('en-GB')
 const byCount = counts => Object.entries(counts).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1])
-function matches({service, hosts, paths, exclude} = {}) {
+function matches(rules) {
+  const {service, hosts, paths, exclude} = rules ?? {}
   const text = rule => Object.entries(rule).map(([kind, text]) => `${kind === 'exact' ? '' : kind + ' '}${typeof text === 'object' ? Object.values(text)[0] : text}`).join(' ')
-  const rules = list => (list ?? []).map(text).join(', ')
-  return [service ?? (hosts ?? []).join(', '), rules(paths), exclude?.length && `without ${rules(exclude)}`].filter(Boolean).join(': ')
+  const all = list => (list ?? []).map(text).join(', ')
+  return [service ?? (hosts ?? []).join(', '), all(paths), exclude?.length && `without ${all(exclude)}`].filter(Boolean).join(': ')
 }
