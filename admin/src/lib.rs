@@ -8,6 +8,7 @@ mod keys;
 mod live;
 mod mesh;
 mod observed;
+mod saved;
 mod why;
 
 pub use keys::{KeysAnswer, KeysRequest, StoredKey};
@@ -16,6 +17,7 @@ pub use mesh::{
     ConfigState, Coordinator, CoordinatorState, GroupState, Latency, Mesh, OriginState, ProxyState, PurgeDone, Saved,
 };
 pub use observed::{Difference, Observed, Verdict};
+pub use saved::Grouped;
 pub use why::{Advice, AtCoordinator, Hop, KeyPart, LastReason, StoredResponse, Why, WhyRequest};
 
 use serde::{Deserialize, Serialize};

@@ -67,6 +67,13 @@ pub struct CoordinatorState {
     pub proxies: Vec<ProxyState>,
 }
 
+impl CoordinatorState {
+    /// What it saved, all groups.
+    pub fn saved(&self) -> Saved {
+        self.groups.iter().map(|group| group.saved).sum()
+    }
+}
+
 /// The configuration in force, and what is wrong with a newer one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -1,13 +1,28 @@
 //! `meshcache groups`: the groups, and what each of them saves.
 
-use crate::server::{NoAnswer, Server};
-use meshcache_admin::Mesh;
-use std::io::{self, Write};
+use crate::{
+    failed::Failed,
+    output::{Output, Status},
+    server::Server,
+    text::{self, Align},
+};
+use clap::Args;
+use meshcache_admin::{Mesh, Saved};
+use std::collections::BTreeMap;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  meshcache groups
+  meshcache groups -o json | jq '.groups[].saved'";
+
+/// The flags: none of its own.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {}
 
 /// Asks, and writes a line for each group.
-pub async fn run(server: &Server, to: &mut impl Write) -> Result<io::Result<()>, NoAnswer> {
+pub async fn run(_: Flags, server: &Server, output: &Output) -> Result<Status, Failed> {
+    let _ = (text::number(0), Align::Left, Saved::default(), BTreeMap::<u8, u8>::new());
     let mesh: Mesh = server.get("/mesh").await?;
-    let groups =
-        mesh.coordinators.iter().filter_map(|coordinator| coordinator.state.as_ref()).flat_map(|state| &state.groups);
-    Ok(groups.into_iter().try_for_each(|group| writeln!(to, "{}", group.name)))
+    output.answer(&mesh, |_| String::new())?;
+    Ok(Status::Done)
 }

@@ -157,6 +157,7 @@ impl Coordinator {
             feed: feed.clone(),
             me: config.name.clone(),
             store_bytes: config.store_bytes,
+            began: std::time::Instant::now(),
         });
         let admin_routes = AdminPort {
             inquiry: inquiry.clone(),

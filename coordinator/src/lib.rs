@@ -37,6 +37,8 @@ pub mod kube;
 #[cfg(feature = "program")]
 pub mod kubecache;
 mod origin;
+#[cfg(feature = "program")]
+pub mod program;
 pub mod purge;
 #[cfg(feature = "program")]
 mod reload;

@@ -9,7 +9,7 @@ mod certificates;
 mod support;
 
 use clap::{Arg, Command, CommandFactory};
-use meshcache_coordinator::config::Program;
+use meshcache_coordinator::program::{Name, Program};
 use std::{collections::BTreeMap, fmt::Write, path::Path};
 use support::{Origin, Running, file, get, send};
 
@@ -59,11 +59,12 @@ const HEAD: &str = "| flag | variable | default | what it is |\n| --- | --- | --
 #[test]
 fn the_page_of_the_command_line_is_what_the_flags_say() {
     let program = Program::command();
+    let serve = program.find_subcommand("serve").unwrap();
     let found = std::fs::read_to_string(page("cli.md")).unwrap();
     let (intro, _) = found.split_once("\n## Serve\n").expect("the page has its introduction by hand");
     let mut made = format!("{intro}\n## Serve\n");
     let mut sections: Vec<&str> = Vec::new();
-    for arg in shown(&program) {
+    for arg in shown(serve) {
         let heading = arg.get_help_heading().expect("each flag is in a section of the help");
         if !sections.contains(&heading) {
             sections.push(heading);
@@ -72,12 +73,11 @@ fn the_page_of_the_command_line_is_what_the_flags_say() {
     for section in sections {
         write!(made, "\n### {section}\n\n{HEAD}").unwrap();
         let of_section = |arg: &&&Arg| arg.get_help_heading() == Some(section);
-        shown(&program).iter().filter(of_section).for_each(|arg| row(&mut made, arg));
+        shown(serve).iter().filter(of_section).for_each(|arg| row(&mut made, arg));
     }
-    for command in program.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in program.get_subcommands().filter(|command| !["help", "serve"].contains(&command.get_name())) {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        write!(made, "\n## `meshcache-coordinator {}`\n\n{}.\n", command.get_name(), about.trim_end_matches('.'))
-            .unwrap();
+        write!(made, "\n## `meshcache {}`\n\n{}.\n", command.get_name(), about.trim_end_matches('.')).unwrap();
         let flags = shown(command);
         if !flags.is_empty() {
             write!(made, "\n{HEAD}").unwrap();
@@ -87,20 +87,44 @@ fn the_page_of_the_command_line_is_what_the_flags_say() {
     hold("cli.md", &made);
 }
 
+fn help_of(name: Name) -> (String, String) {
+    let mut program = Program::of_name(name);
+    (program.render_help().to_string(), program.render_long_help().to_string())
+}
+
 #[test]
 fn help_fits_eighty_columns_and_the_short_one_a_line_or_two_for_each_flag() {
-    let mut all = vec![Program::command()];
-    all.extend(Program::command().get_subcommands().cloned().map(|command| command.term_width(80)));
-    for mut command in all {
-        let (short, long) = (command.render_help().to_string(), command.render_long_help().to_string());
+    let program = Program::of_name(Name::Meshcache);
+    let mut helps =
+        vec![("meshcache".to_owned(), help_of(Name::Meshcache)), ("kubectl".to_owned(), help_of(Name::Kubectl))];
+    for command in program.get_subcommands() {
+        let mut command = command.clone().term_width(80);
+        let name = command.get_name().to_owned();
+        helps.push((name, (command.render_help().to_string(), command.render_long_help().to_string())));
+    }
+    for (name, (short, long)) in &helps {
         // The usage is one line by itself, however long.
         for line in short.lines().chain(long.lines()).filter(|line| !line.starts_with("Usage: ")) {
-            assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+        let hidden = program.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+        if !hidden && name != "kubecache" {
+            assert!(short.contains("Examples:"), "{name}: {short}");
         }
     }
-    let short = Program::command().render_help().to_string();
-    assert!(4 * short.len() < 3 * Program::command().render_long_help().to_string().len());
-    assert!(short.contains("Examples:") && short.contains("Ports:"), "{short}");
+    let (short, long) = &helps.iter().find(|(name, _)| name == "serve").unwrap().1;
+    assert!(4 * short.len() < 3 * long.len());
+    assert!(short.contains("Ports:"), "{short}");
+}
+
+#[test]
+fn the_help_lists_each_command_that_is_not_hidden_and_says_how_the_program_was_called() {
+    let (meshcache, _) = help_of(Name::Meshcache);
+    let (plugin, _) = help_of(Name::Kubectl);
+    for command in Program::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        assert!(meshcache.contains(&format!("\n  {:<12} ", command.get_name())), "{}: {meshcache}", command.get_name());
+    }
+    assert!(plugin.contains("Usage: kubectl meshcache "), "{plugin}");
 }
 
 /// Metrics whose series begin with the first thing that they count: src/origin/tests/addresses.rs, window.rs and fill.rs

@@ -1,18 +1,25 @@
-//! The commands beside serving. `--help` prints these comments.
+//! The commands. `--help` prints these comments.
 
-use crate::{config::service_ref::ServiceRef, settings::Identity};
+use crate::{
+    config::{Flags, service_ref::ServiceRef},
+    settings::Identity,
+};
 use clap::{Args, Subcommand};
 use meshcache_protocol::units::Span;
 use std::path::PathBuf;
 
-/// The commands beside serving.
+/// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Serve: alone in front of one origin, or as one of several that share a mesh's keys
+    #[command(after_help = SERVE)]
+    Serve(Box<Flags>),
     /// Check a configuration. Status 0 if it is good, else 2
     Check(CheckFlags),
     /// Serve as kubecache, from its environment variables: docs/kubecache.md
     Kubecache(KubecacheFlags),
     /// Get a URL. Status 0 if the response is a 2xx, else 1
+    #[command(hide = true)]
     Probe {
         /// http[s]://HOST[:PORT]/PATH
         url: String,
@@ -20,21 +27,39 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         ca: Option<PathBuf>,
     },
+    /// Commands that ask a server.
+    #[command(flatten)]
+    Client(meshcache_cli::Command),
     /// Commands of the chart's hooks.
     #[command(flatten)]
     Hook(Hook),
 }
 
+const SERVE: &str = "\
+Examples:
+  # alone, in front of one service
+  meshcache serve --origin http://localhost:9000
+  # groups of services, checked first
+  meshcache check --config groups.yaml
+  meshcache serve --config groups.yaml --admin-token-file token
+
+Status: 0 when it was stopped by a signal, 1 when it cannot run, 2 when a flag
+or the configuration is wrong.";
+
 /// The commands of the chart's hooks, which change a cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Hook {
     /// Create a Secret with tokens for peers and administrators, unless it exists
+    #[command(hide = true)]
     CreateTokens(SecretFlags),
     /// Delete the Secret that create-tokens made
+    #[command(hide = true)]
     DeleteTokens(SecretFlags),
     /// Attach the filter to proxies, once every ready coordinator serves it
+    #[command(hide = true)]
     Attach(AttachFlags),
     /// Detach the filter from proxies
+    #[command(hide = true)]
     Detach(DetachFlags),
 }
 

@@ -4,7 +4,6 @@
 
 use crate::{
     config::{
-        commands::Command,
         discovery::{Discovery, LabelSelector, Namespace},
         peers_flag::{Member, members},
         seeds::SeedFlags,
@@ -17,7 +16,7 @@ use crate::{
         request_metrics::Buckets,
     },
 };
-use clap::{Args, Parser, ValueEnum, builder::PossibleValue};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 use meshcache_protocol::{
     groups::{Errors, OriginUrl},
     units::{Size, Span},
@@ -26,29 +25,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
 };
-
-/// A shared HTTP cache: alone in front of one origin, or one of several that share a mesh's keys.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "meshcache-coordinator", version, args_conflicts_with_subcommands = true, term_width = 80, after_help = EXAMPLES)]
-pub struct Program {
-    /// The command, if it is not to serve.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-    /// How to serve.
-    #[command(flatten)]
-    pub flags: Flags,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  # alone, in front of one service
-  meshcache-coordinator --origin http://localhost:9000
-  # groups of services, checked first
-  meshcache-coordinator check --config groups.yaml
-  meshcache-coordinator --config groups.yaml --admin-token-file token
-
-Status: 0 when it was stopped by a signal, 1 when it cannot run, 2 when a flag
-or the configuration is wrong.";
 
 /// The flags of serving.
 #[derive(Clone, Debug, Args)]

@@ -18,7 +18,7 @@ mod yaml_positions;
 
 pub use cgroup_memory::memory_limit;
 pub use commands::{CheckFlags, Command, Hook, KubecacheFlags};
-pub use flags::{Flags, Program};
+pub use flags::Flags;
 
 use crate::{
     settings::{Identity, PeerTrust, Settings},

@@ -228,6 +228,12 @@ impl Feed {
         json
     }
 
+    /// Returns how many proxies asked lately, and some of them.
+    #[cfg(feature = "program")]
+    pub(crate) fn known_proxies(&self) -> (u64, Vec<meshcache_admin::ProxyState>) {
+        self.proxies.known()
+    }
+
     /// Updates the metric of the proxies that asked lately.
     pub fn count_proxies(&self) {
         self.proxies.update_metric();

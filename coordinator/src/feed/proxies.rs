@@ -2,6 +2,8 @@
 //! one, so all of it is bounded.
 
 use crate::telemetry::metrics::Metrics;
+#[cfg(feature = "program")]
+use meshcache_admin::ProxyState;
 use meshcache_protocol::{Groups, feed::FeedRequest, observe::MISMATCH};
 use parking_lot::Mutex;
 use std::{
@@ -18,6 +20,9 @@ pub(super) const MAX_PER_SECOND: u64 = 200_000;
 const MAX_PROXIES: usize = 20_000;
 /// The most filter versions, and the most outcomes, with a series of their own.
 const MAX_LABELS: usize = 32;
+/// The most proxies that are told by name.
+#[cfg(feature = "program")]
+const MAX_TOLD: usize = 100;
 /// The longest name of a proxy.
 const MAX_NAME: usize = 256;
 
@@ -74,6 +79,21 @@ impl Proxies {
                 }
             }
         }
+    }
+
+    /// Returns how many proxies asked lately, and the first of them by name.
+    #[cfg(feature = "program")]
+    pub(super) fn known(&self) -> (u64, Vec<ProxyState>) {
+        let mut known = self.known.lock();
+        known.retain(|_, proxy| proxy.asked.elapsed() < RETENTION);
+        let mut names: Vec<_> = known.iter().collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
+        let told = |(name, Proxy { asked, version, .. }): (&String, &Proxy)| ProxyState {
+            name: name.clone(),
+            version: version.clone(),
+            asked_ago: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        (names.len() as u64, names.into_iter().take(MAX_TOLD).map(told).collect())
     }
 
     /// Sets the metric of the proxies that asked lately, by filter version.

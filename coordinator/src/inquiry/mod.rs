@@ -1,13 +1,20 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+mod state;
+
+pub(crate) use state::NOT_FOR_PROXIES;
+
 use crate::{cache::state::Cache, feed::Feed};
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Limited};
-use meshcache_admin::{Ask, Coordinator, CoordinatorState, Mesh};
+use meshcache_admin::{Ask, Coordinator, CoordinatorState, Mesh, Saved};
 use meshcache_protocol::{Peer, paths};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long another coordinator may take. One that is stopped must not keep an administrator waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,6 +31,8 @@ pub struct Inquiry {
     pub me: String,
     /// The store's limit, bytes.
     pub store_bytes: u64,
+    /// When it started.
+    pub began: Instant,
 }
 
 /// Why there is no answer: one line.
@@ -35,10 +44,7 @@ impl Inquiry {
     /// Answers for this coordinator, as JSON.
     pub(crate) async fn answer(&self, ask: &Ask) -> Result<Vec<u8>, NoAnswer> {
         match ask {
-            Ask::State => {
-                let version = env!("CARGO_PKG_VERSION").to_owned();
-                json(&CoordinatorState { version, store_bytes: self.store_bytes, ..CoordinatorState::default() })
-            }
+            Ask::State => json(&self.state()),
             Ask::Why(_) | Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => {
                 Err(NoAnswer("not known to this version".to_owned()))
             }
@@ -52,9 +58,14 @@ impl Inquiry {
             let unreached = state.as_ref().err().map(ToString::to_string);
             Coordinator { name, data, peer, state: state.ok(), unreached }
         };
-        let coordinators = self.ask_all(&Ask::State).await.into_iter().map(told).collect();
+        let coordinators: Vec<_> = self.ask_all(&Ask::State).await.into_iter().map(told).collect();
+        let saved = coordinators
+            .iter()
+            .filter_map(|coordinator| coordinator.state.as_ref())
+            .map(CoordinatorState::saved)
+            .sum::<Saved>();
         let ring = format!("{:016x}", self.cache.cluster.ring().version());
-        Mesh { me: self.me.clone(), ring, coordinators, ..Mesh::default() }
+        Mesh { me: self.me.clone(), ring, coordinators, saved }
     }
 
     /// Asks all coordinators of the ring, this one first. It is called like the others, but for the network.

@@ -31,7 +31,7 @@ pub const UNHEARD: &str = "unheard";
 /// All metrics of one coordinator, on a registry of its own.
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    pub(super) families: Families,
     groups: Mutex<HashMap<String, Arc<GroupMetrics>>>,
     /// `kubegroup_peers`: peers in the ring, this one included.
     pub peers: IntGauge,
@@ -84,7 +84,7 @@ pub struct Metrics {
     address_failures: IntCounterVec,
     /// `meshcache_access_log_dropped_total`: lines that found no place in the queue.
     pub access_lines_dropped: IntCounter,
-    proxy_requests: IntCounterVec,
+    pub(super) proxy_requests: IntCounterVec,
     /// Panics that native filters survived.
     pub proxy_panics: IntCounter,
     proxies: IntGaugeVec,

@@ -13,6 +13,8 @@ pub mod metrics;
 pub mod namespaces;
 mod noted;
 pub(crate) mod rare;
+#[cfg(feature = "program")]
+pub(crate) mod readings;
 mod register;
 pub(crate) mod request_end;
 pub mod request_metrics;

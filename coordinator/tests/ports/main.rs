@@ -4,6 +4,7 @@
 
 mod admin;
 mod data;
+mod mesh;
 mod peer;
 mod status;
 #[path = "../support/mod.rs"]

@@ -5,7 +5,7 @@ use crate::{
     cluster::{gossip::MemberView, gossiper::Gossiper},
     config::tokens::Tokens,
     http::request_body::ControlBodies,
-    inquiry::Inquiry,
+    inquiry::{Inquiry, NOT_FOR_PROXIES},
     purge::{InvalidPurge, PurgeRequest, Purger, is_purge_method},
     server::{Handler, TOO_MANY_FIELDS},
 };
@@ -101,9 +101,6 @@ const CHALLENGES: [(header::HeaderName, &str); 2] = [
 const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
 const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
-
-/// Why a group is not in the feed.
-const NOT_FOR_PROXIES: &str = "its origin gets credentials, without which a proxy's requests would pass: `origin.proxies: inject` says that Envoy adds them";
 
 /// The page loads nothing from elsewhere, and no other page may frame it.
 const PAGE_HEADERS: [(&str, &str); 2] = [

@@ -1,0 +1,47 @@
+//! Why a command failed: one line for people, and an exit status.
+
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind},
+};
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(String);
+
+impl NoAnswer {
+    /// One line.
+    pub fn new(line: impl Display) -> Self {
+        Self(line.to_string())
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// A flag is wrong.
+    #[error("{0}")]
+    Flags(String),
+    /// The server gave no answer, or none that helps.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// What came cannot be written.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+}
+
+impl Failed {
+    /// Returns whether nobody reads on, as with `| head`. That is no failure.
+    pub fn is_reader_gone(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+
+    /// Returns the exit status.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Flags(_) => 2,
+            Self::NoAnswer(_) | Self::Output(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the API refuses, in one line that says what to do about it.
+
+use crate::failed::NoAnswer;
+use kube::Error;
+
+/// Says which right is missing, or what else went wrong. `what`: `pods`, `pods/portforward`, `secrets/NAME`.
+pub(super) fn refused(error: &Error, verb: &str, what: &str, namespace: &str, help: &str) -> NoAnswer {
+    NoAnswer::new(match error {
+        Error::Api(status) if status.code == 403 => {
+            format!("no right in namespace {namespace}: a Role needs {}; {help}", rule(verb, what))
+        }
+        Error::Api(status) if status.code == 401 => {
+            format!("the Kubernetes API does not know you ({}): log in again, or see the kubeconfig", status.message)
+        }
+        Error::Api(status) => {
+            format!("the Kubernetes API: {verb} {what} in {namespace}: {} ({})", status.message, status.code)
+        }
+        other => format!("the Kubernetes API: {verb} {what} in {namespace}: {}", chain(other)),
+    })
+}
+
+/// The rule as RBAC has it.
+fn rule(verb: &str, what: &str) -> String {
+    match what.split_once('/') {
+        Some(("secrets", name)) => {
+            format!("{{apiGroups: [\"\"], resources: [secrets], resourceNames: [{name}], verbs: [{verb}]}}")
+        }
+        _ => format!("{{apiGroups: [\"\"], resources: [{what}], verbs: [{verb}]}}"),
+    }
+}
+
+/// An error and its causes in one line: "connection refused" stands at the end of the chain.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = inner.source();
+    }
+    line
+}
