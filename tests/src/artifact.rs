@@ -22,6 +22,11 @@ pub fn coordinator() -> PathBuf {
     find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --profile quick -p meshcache-coordinator")
 }
 
+/// The program with all commands, built beside the coordinator.
+pub fn meshcache() -> PathBuf {
+    coordinator().with_file_name("meshcache")
+}
+
 /// `MESHCACHE_FILTER_WASM`, else the filter as `make build` leaves it.
 pub fn filter() -> PathBuf {
     let built = [target().join("wasm32-wasip1/wasm/meshcache_filter.wasm")];
