@@ -3,10 +3,10 @@
 use crate::{
     failed::Failed,
     groups, keys,
-    output::{Output, OutputFlags, Status},
+    output::{Output, OutputFlags, Status, told},
     purge, ring,
     server::{Server, ServerFlags},
-    stat, tail, text, top, why,
+    stat, tail, top, why,
 };
 use clap::{Args, Subcommand};
 
@@ -59,7 +59,7 @@ pub async fn run(command: Command) -> u8 {
         Ok(status) => status.code(),
         Err(failed) if failed.is_reader_gone() => 0,
         Err(failed) => {
-            eprintln!("{}", text::escaped(&failed.to_string()));
+            told(&failed.to_string());
             failed.code()
         }
     }
@@ -68,7 +68,9 @@ pub async fn run(command: Command) -> u8 {
 async fn carried_out(command: Command) -> Result<Status, Failed> {
     match command {
         Command::Why(Asked { own, output, server }) => {
-            why::run(own, &Server::find(server).await?, &Output::new(&output)).await
+            let request = own.checked()?;
+            let server = Server::find(server).await.map_err(Failed::of_a_question)?;
+            why::run(request, &server, &Output::new(&output)).await.map_err(Failed::of_a_question)
         }
         Command::Top(Asked { own, output, server }) => {
             top::run(own, &Server::find(server).await?, &Output::new(&output)).await

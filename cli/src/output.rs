@@ -64,6 +64,16 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failed::Output)
     }
+
+    /// Tells people something beside the answer, on stderr.
+    pub fn note(&self, line: &str) {
+        told(line);
+    }
+}
+
+/// Writes a line to stderr. Whether somebody reads it changes nothing.
+pub(crate) fn told(line: &str) {
+    let _ = writeln!(io::stderr(), "{}", text::escaped(line));
 }
 
 /// How a command ended that did what it should.
@@ -71,6 +81,8 @@ impl Output {
 pub enum Status {
     /// Everything was done, everybody answered.
     Done,
+    /// The answer is no.
+    No,
     /// Some coordinators gave no answer.
     Partly,
 }
@@ -85,6 +97,7 @@ impl Status {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::No => 1,
             Self::Partly => 3,
         }
     }

@@ -60,7 +60,7 @@ impl Server {
     #[cfg(feature = "kube")]
     async fn in_cluster(flags: &ServerFlags, token: Option<String>) -> Result<Self, Failed> {
         let (forward, token) = super::cluster::find(flags, token).await?;
-        Ok(Self::new(Way::Cluster(forward), token))
+        Ok(Self::new(Way::Cluster(Box::new(forward)), token))
     }
 
     #[cfg(not(feature = "kube"))]

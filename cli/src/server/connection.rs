@@ -20,7 +20,7 @@ pub(super) enum Way {
     Network(Address, Option<Arc<ClientConfig>>),
     /// Through the API of a cluster.
     #[cfg(feature = "kube")]
-    Cluster(super::cluster::Forward),
+    Cluster(Box<super::cluster::Forward>),
 }
 
 impl Way {

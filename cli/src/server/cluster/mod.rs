@@ -8,6 +8,7 @@ pub(super) use forward::Forward;
 
 use crate::{
     failed::{Failed, NoAnswer},
+    output::told,
     server::{address::Address, flags::ServerFlags},
 };
 use choice::Choice;
@@ -60,7 +61,7 @@ async fn found(flags: &ServerFlags, token: Option<String>) -> Result<(Forward, O
         (token, _) => token,
     };
     if io::stderr().is_terminal() {
-        eprintln!("{}", crate::text::escaped(&format!("asks release {release} in {place}")));
+        told(&format!("asks release {release} in {place}"));
     }
     Ok((Forward::new(pods, namespace, ready, port), token))
 }
