@@ -74,6 +74,8 @@ pub struct AtCoordinator {
     pub last: Vec<LastReason>,
     /// Whether later requests pass at once because of the last one, for how many milliseconds more.
     pub passes_for: Option<u64>,
+    /// What the probe did here; empty: none was asked for.
+    pub hops: Vec<Hop>,
 }
 
 /// One stored response.

@@ -126,6 +126,13 @@ impl HitForPassTable {
         Some(RememberedPass { reason, remember, vary: passes.vary().names(), probes })
     }
 
+    /// Returns why such a request passes, and for how many milliseconds more, without counting it.
+    pub(crate) fn remembered(&self, key: Hash, request: &Request<'_>, now: u64) -> Option<(AnyReason, u64)> {
+        let all = self.0.lock();
+        let (pass, until) = all.peek(&key)?.get(request, now)?;
+        Some((pass.reason, until.saturating_sub(now)))
+    }
+
     /// Forgets what is remembered for requests with these selecting fields: something was stored for them.
     pub(crate) fn forget(&self, key: Hash, selecting: &Selecting) {
         let mut all = self.0.lock();

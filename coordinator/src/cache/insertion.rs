@@ -66,7 +66,13 @@ pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry:
     if matches!(result, Ok(()) | Err(Reason::MinUses)) {
         cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
     }
-    result.inspect_err(|why| served.metrics.count_not_stored(*why))
+    if result.is_ok() {
+        cache.last_reasons.forget(load.key().hash());
+    }
+    result.inspect_err(|why| {
+        served.metrics.count_not_stored(*why);
+        cache.last_reasons.record(load.key().hash(), *why, cache.clock.now());
+    })
 }
 
 /// Whether too few requests for a key have come to store its first response (`minUses`).

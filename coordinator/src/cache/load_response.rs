@@ -18,7 +18,7 @@ use crate::{
 };
 use http::{StatusCode, header::RETRY_AFTER, response};
 use meshcache_protocol::{
-    Key, freshness,
+    Key, Reason, freshness,
     wire::{Outcome, Verdict},
 };
 use std::sync::Arc;
@@ -51,6 +51,9 @@ pub(crate) async fn land(
     match target.stale {
         Some(entry) if is_error(response.head.status) && origin_response::may_serve_on_error(cache, &target, entry) => {
             served.metrics.local_load_errs.inc();
+            let (key, now) = (target.load.key().hash(), cache.clock.now());
+            let why = Reason::OriginError;
+            cache.last_reasons.record_response((key, &target.request), &served.group, why, &response.head, now);
             let mut verdict = Verdict::new(Outcome::Stale).because("origin-error");
             verdict.fwd_status = response.head.status.as_u16();
             loaded(entry, verdict, cache.clock.now()).into()

@@ -210,7 +210,7 @@ fn shared_failure(
     began: Instant,
 ) -> LoadOutcome {
     let LoadTarget { served, request, load, .. } = target;
-    served.metrics.count_not_stored(not.reason());
+    note_not_stored(cache, target, not.reason(), head);
     insertion::supersede(cache, served, load.key(), request, head);
     let mut verdict = Verdict::new(Outcome::Miss);
     verdict.fwd_status = head.status.as_u16();
@@ -221,6 +221,13 @@ fn shared_failure(
     let verdict = Verdict { why: None, ..response::with_age(verdict, &entry, cache.clock.now()) };
     let audience = if is_second { Audience::Waiters } else { Audience::First };
     LoadOutcome::Loaded(LoadedResponse { entry, verdict, audience, began, growing: None, leave: None })
+}
+
+/// Notes why a response of a load is not stored.
+pub(crate) fn note_not_stored(cache: &Cache, target: &LoadTarget<'_>, why: Reason, head: &http::response::Parts) {
+    let LoadTarget { served, request, load, .. } = target;
+    served.metrics.count_not_stored(why);
+    cache.last_reasons.record_response((load.key().hash(), request), &served.group, why, head, cache.clock.now());
 }
 
 /// The outcome of a body that broke off.
@@ -250,7 +257,7 @@ pub(crate) fn revalidated(
         }
         Err(not) => {
             // It is still valid, but may no longer be stored.
-            served.metrics.count_not_stored(not.reason());
+            note_not_stored(cache, target, not.reason(), head);
             cache.store.remove_variants(&served.quota, load.key(), |entry| entry.selecting.matches(request));
             LoadOutcome::Loaded(LoadedResponse {
                 entry: old.clone(),
@@ -295,7 +302,7 @@ pub(crate) fn mark_not_shared(
 ) -> LoadOutcome {
     let LoadTarget { served, load, request, stale, .. } = target;
     let status = head.status.as_u16();
-    served.metrics.count_not_stored(why.reason);
+    note_not_stored(cache, target, why.reason, head);
     if why != OVER_BUDGET {
         insertion::supersede(cache, served, load.key(), request, head);
     }
@@ -315,6 +322,7 @@ pub(crate) fn mark_not_shared(
 pub(crate) fn failed(cache: &Cache, target: &LoadTarget<'_>, failure: Failure) -> LoadOutcome {
     let LoadTarget { served, load, stale, .. } = target;
     served.metrics.local_load_errs.inc();
+    cache.last_reasons.record(load.key().hash(), failure.reason(), cache.clock.now());
     if let Some(failing) = failure.scope() {
         served.backoff.record_failure(load.key().hash(), failing, cache.clock.now(), random());
     }

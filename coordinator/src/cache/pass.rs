@@ -84,7 +84,7 @@ pub(crate) async fn without_lookup<'a>(
             }
             (served, response::decline(&PassReason::new(reason, "")))
         }
-        NotLookedUp::Forbidden { served, field } => {
+        NotLookedUp::Forbidden { served, field, .. } => {
             served.metrics.count_request(Outcome::Error.label(), Reason::NotPassed);
             served.not_passed_log.log(served.group.name(), field, head.method().as_str(), cache.clock.now());
             (Some(served), response::refused(StatusCode::FORBIDDEN, Reason::NotPassed, &cache.names))
@@ -101,7 +101,7 @@ pub(crate) async fn pass(
     body: Body,
     why: PassReason,
 ) -> Response<Body> {
-    request.served.metrics.count_request(Outcome::Pass.label(), why.reason);
+    note(cache, request, Outcome::Pass, why.reason);
     let target = PassTarget::of(request);
     let Some(question) = &request.question else { return pin!(stream(cache, target, body, why)).await };
     if request.http.is_head() && why.fwd != "uri-miss" {
@@ -127,16 +127,16 @@ pub(crate) async fn at_capacity(
     }
     if request.question.is_some() {
         spread(deadline).await;
-        request.served.metrics.count_request(Outcome::Pass.label(), Reason::Full);
+        note(cache, request, Outcome::Pass, Reason::Full.into());
         return response::decline(&PassReason::new(Reason::Full, ""));
     }
-    request.served.metrics.count_request(Outcome::Error.label(), Reason::Full);
+    note(cache, request, Outcome::Error, Reason::Full.into());
     response::refused(StatusCode::SERVICE_UNAVAILABLE, Reason::Full, &cache.names)
 }
 
 /// Answers a request whose load failed.
 pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Failure) -> Response<Body> {
-    request.served.metrics.count_request(Outcome::Error.label(), failure.reason());
+    note(cache, request, Outcome::Error, failure.reason().into());
     match &request.question {
         // All waiters share this failure: the herd must not reach an origin that fails.
         Some(_) if failure.is_no_answer() => {
@@ -145,6 +145,12 @@ pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Fa
         Some(_) => response::verdict_only(&Verdict::new(Outcome::Error).because(failure.reason())),
         None => response::load_failed(failure, &cache.names),
     }
+}
+
+/// Notes why a request gets no response from the store, nor from a load.
+fn note(cache: &Cache, request: &CacheRequest<'_>, outcome: Outcome, why: AnyReason) {
+    request.served.metrics.count_request(outcome.label(), why);
+    cache.last_reasons.record(request.key.hash(), why, cache.clock.now());
 }
 
 /// Sends a request to the origin and streams the response back.
@@ -253,7 +259,15 @@ fn store_on_completion(
             Ok(_) if insertion::is_used_too_little(&cache, &served, load.key()) => Err(Reason::MinUses),
             stored => stored.map_err(NotStored::reason),
         };
-        let stored = stored.inspect_err(|why| served.metrics.count_not_stored(*why)).ok()?;
+        let stored = stored.inspect_err(|why| {
+            served.metrics.count_not_stored(*why);
+            // Those of other methods say nothing about the key.
+            if request.is_get() {
+                let (key, now) = (load.key().hash(), cache.clock.now());
+                cache.last_reasons.record_response((key, request), &served.group, *why, head, now);
+            }
+        });
+        let stored = stored.ok()?;
         let selecting = Selecting::in_group(&served.group, &Vary::in_group(&served.group, &response), request);
         let fields = freshness::storable(&served.group, &response, times.responded);
         Some((stored, selecting, cache.names.with_via(fields, head.version)))

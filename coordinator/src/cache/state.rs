@@ -8,6 +8,7 @@ use crate::{
         groups::GroupTable,
         hit_for_pass::HitForPassTable,
         invalidation_limits::InvalidationLimits,
+        last_reasons::LastReasons,
         load_outcome::LoadOutcome,
         response::Names,
         uses::Uses,
@@ -57,6 +58,8 @@ pub struct Cache {
     /// The loads that are offered to them.
     pub(crate) offers: Arc<Offers>,
     pub(crate) hit_for_pass: HitForPassTable,
+    /// Why keys were not answered from the store, for administrators.
+    pub(crate) last_reasons: LastReasons,
     /// The statuses of recent failures.
     pub(crate) failures: ExpiringLru<StatusCode>,
     /// Keys with a recent HEAD, conditional or range request from a proxy.
@@ -94,6 +97,7 @@ impl Cache {
             fills: Arc::default(),
             offers: Arc::default(),
             hit_for_pass: HitForPassTable::default(),
+            last_reasons: LastReasons::default(),
             failures: ExpiringLru::new(RECENT_KEYS),
             partial_requests: ExpiringLru::new(RECENT_KEYS),
             uses: Uses::default(),

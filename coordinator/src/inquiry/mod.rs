@@ -4,6 +4,7 @@
 pub(crate) mod keys;
 pub(crate) mod live;
 mod state;
+mod why;
 
 pub use live::Live;
 pub(crate) use state::NOT_FOR_PROXIES;
@@ -53,7 +54,7 @@ impl Inquiry {
             Ask::Keys(request) => json(&keys::answer(&self.cache, request, &self.me).await),
             Ask::Top(request) => json(&self.live.top(&self.cache, request)?),
             Ask::Tail(request) => json(&self.live.tail(&self.cache, request, &self.me).await?),
-            Ask::Why(_) => Err(NoAnswer("not known to this version".to_owned())),
+            Ask::Why(asked) => json(&Box::pin(self.why_here(asked)).await?),
         }
     }
 
@@ -78,25 +79,28 @@ impl Inquiry {
     pub(crate) async fn ask_all<T: DeserializeOwned>(&self, ask: &Ask) -> Vec<(Peer, Result<T, NoAnswer>)> {
         let ring = self.cache.cluster.ring();
         let (own, others): (Vec<&Peer>, Vec<&Peer>) = ring.peers().iter().partition(|peer| peer.name == self.me);
-        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask).await));
+        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask, PATIENCE).await));
         join_all(asked).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask) -> Result<T, NoAnswer> {
-        let answer =
-            if peer.name == self.me { self.answer(ask).await? } else { self.ask_other(peer, &json(ask)?).await? };
+    async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask, patience: Duration) -> Result<T, NoAnswer> {
+        let answer = if peer.name == self.me {
+            self.answer(ask).await?
+        } else {
+            self.ask_other(peer, &json(ask)?, patience).await?
+        };
         serde_json::from_slice(&answer).map_err(|error| NoAnswer(format!("its answer is of another version: {error}")))
     }
 
-    async fn ask_other(&self, peer: &Peer, ask: &[u8]) -> Result<Vec<u8>, NoAnswer> {
+    async fn ask_other(&self, peer: &Peer, ask: &[u8], patience: Duration) -> Result<Vec<u8>, NoAnswer> {
         let answered = async {
             let failed = |failure: crate::origin::Failure| NoAnswer(failure.label().to_owned());
             let peers = &self.cache.cluster.peers;
-            let response = peers.post(&peer.name, paths::ASK, ask.to_vec(), PATIENCE).await.map_err(failed)?;
+            let response = peers.post(&peer.name, paths::ASK, ask.to_vec(), patience).await.map_err(failed)?;
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
             Ok(body.map_err(|error| NoAnswer(error.to_string()))?.to_bytes().to_vec())
         };
-        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err(NoAnswer("timeout".to_owned())))
+        tokio::time::timeout(patience, answered).await.unwrap_or_else(|_| Err(NoAnswer("timeout".to_owned())))
     }
 }
 

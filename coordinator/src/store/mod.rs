@@ -176,6 +176,12 @@ impl Store {
             .map(|(_, entries, used)| (entries, used))
     }
 
+    /// Returns the useful hot copies of a key, without counting this as a use.
+    pub(crate) fn peek_hot(&self, quota: &Quota, key: &Key, now: u64) -> Vec<Arc<Entry>> {
+        let found = self.entries_under(quota.table(CacheType::Hot), key.hash(), now);
+        found.filter(|(held, ..)| held == key).map(|(_, entries, _)| entries).unwrap_or_default()
+    }
+
     /// Returns all keys that are no hot copies, the most used first.
     pub(crate) fn keys_by_use(&self) -> Vec<RankedKey> {
         let ranked = |shard: &Mutex<Shard>| shard.lock().ranked().collect::<Vec<_>>();

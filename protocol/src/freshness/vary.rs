@@ -115,7 +115,7 @@ impl Selecting {
     }
 
     /// Returns the names of the fields.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 

@@ -112,6 +112,13 @@ impl<T: Clone> Flights<T> {
         flight.is_some_and(|flight| flight.result.borrow().is_growing())
     }
 
+    /// Returns how many wait for the key's flight; none: there is no flight.
+    pub(crate) fn waiting(&self, key: &Key) -> Option<usize> {
+        let table = self.shared.table.lock();
+        let flight = table.flights.get(&key.hash()).filter(|flight| flight.key == *key)?;
+        Some(flight.state.waiting.load(Relaxed))
+    }
+
     /// Detaches the flights of these keys: later requests start anew. Its waiters get its result.
     pub(crate) fn detach(&self, is_detached: impl Fn(&Key) -> bool) {
         let mut table = self.shared.table.lock();

@@ -101,6 +101,8 @@ pub(super) struct FlightState {
     pub(super) loads: AtomicBool,
     /// A request may come for the result after completion: it has a ticket, or it wakes later from the flight before.
     pub(super) is_awaited: AtomicBool,
+    /// How many wait for it.
+    pub(super) waiting: AtomicUsize,
     /// The span of its load, if that is recorded.
     pub(super) span: OnceLock<TraceContext>,
 }

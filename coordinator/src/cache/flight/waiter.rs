@@ -39,6 +39,7 @@ pub(crate) enum WaitOutcome<T> {
 impl<T> Waiter<T> {
     pub(super) fn of(shared: &Arc<SharedFlights<T>>, flight: &Flight<T>) -> Self {
         shared.waiters.fetch_add(1, Relaxed);
+        flight.state.waiting.fetch_add(1, Relaxed);
         Self {
             number: flight.number,
             follows: flight.began.is_none(),
@@ -57,7 +58,7 @@ impl<T> Waiter<T> {
             follows: false,
             role: Role::Late,
             result: watch::channel(Progress::Completed(value)).1,
-            state: Arc::default(),
+            state: Arc::new(FlightState { waiting: 1.into(), ..FlightState::default() }),
             shared: shared.clone(),
         }
     }
@@ -119,5 +120,6 @@ impl<T: Clone> Waiter<T> {
 impl<T> Drop for Waiter<T> {
     fn drop(&mut self) {
         self.shared.waiters.fetch_sub(1, Relaxed);
+        self.state.waiting.fetch_sub(1, Relaxed);
     }
 }

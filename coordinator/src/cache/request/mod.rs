@@ -54,8 +54,8 @@ pub(crate) enum NotLookedUp<'a> {
     Pass { served: &'a Arc<ServedGroup>, reason: Reason, is_question: bool },
     /// A question that is declined: the proxy passes the request itself.
     Decline { served: Option<&'a Arc<ServedGroup>>, reason: Reason },
-    /// The group lets no plain client make this call; the field that would allow it.
-    Forbidden { served: &'a Arc<ServedGroup>, field: NotPassed },
+    /// It would pass, and the group lets no plain client make this call; the field that would allow it.
+    Forbidden { served: &'a Arc<ServedGroup>, reason: Reason, field: NotPassed },
     /// It is refused.
     Refused { status: StatusCode, reason: Reason },
 }
@@ -217,7 +217,7 @@ pub(crate) fn classify<'r, 'a: 'r>(
     // A question needs no permission to pass: it is declined, and its proxy reaches the service itself.
     let pass = |reason| match if is_question { Ok(()) } else { passes() } {
         Ok(()) => NotLookedUp::Pass { served, reason, is_question },
-        Err(field) => NotLookedUp::Forbidden { served, field },
+        Err(field) => NotLookedUp::Forbidden { served, reason, field },
     };
     match loops(&request, &settings.installation) {
         0 => {}

@@ -2,6 +2,7 @@
 
 mod looks;
 mod parameters;
+mod why;
 
 use crate::{
     cache::state::Cache,
@@ -72,6 +73,7 @@ impl AdminPort {
             .route("/top", get(looks::top))
             .route("/tail", get(looks::tail))
             .route("/keys", get(looks::keys))
+            .route("/why", post(why::answer))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }

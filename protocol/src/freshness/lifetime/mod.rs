@@ -74,6 +74,21 @@ impl LifetimeRule {
     }
 }
 
+impl LifetimeRule {
+    /// Returns where the lifetime is written: in which field of the response, or of the group.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Heuristic => "freshness.heuristic",
+            Self::Default => "freshness.default",
+            Self::Min => "freshness.min",
+            Self::Max => "freshness.max",
+            Self::Force => "freshness.force",
+            Self::Status => "freshness.status",
+            Self::Targeted | Self::SMaxage | Self::MaxAge | Self::Expires => self.label(),
+        }
+    }
+}
+
 /// A freshness lifetime in milliseconds, and the rule that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {

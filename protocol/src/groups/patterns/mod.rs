@@ -4,6 +4,7 @@ mod caller;
 mod force;
 mod host;
 mod invalid;
+mod matched;
 mod method;
 mod name;
 mod origin_url;

@@ -82,7 +82,7 @@ impl Match {
 
 impl PathRule {
     /// Whether a request matches. `path`: in its normal form, without query.
-    fn matches(&self, path: &str, request: &Request<'_>) -> bool {
+    pub(super) fn matches(&self, path: &str, request: &Request<'_>) -> bool {
         match self {
             Self::Prefix(prefix) => {
                 let prefix = prefix.strip_suffix('/').unwrap_or(prefix);

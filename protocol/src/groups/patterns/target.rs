@@ -30,6 +30,11 @@ struct Written {
 }
 
 impl TargetRule {
+    /// Returns the expression.
+    pub fn regex(&self) -> &str {
+        &self.written.regex
+    }
+
     /// Whether a target matches: path and query in their normal form.
     pub fn matches(&self, target: &str) -> bool {
         self.regex.is_match(target)
