@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod artifact;
+pub mod browser;
 pub mod certificates;
 pub mod change;
 pub mod chart;
@@ -33,6 +34,7 @@ pub mod stopwatch;
 pub mod terminal;
 pub mod wait;
 
+pub use browser::Browser;
 pub use client::{Answer, Ask, Connection};
 pub use collector::Collector;
 pub use coordinator::{Coordinator, Coordinators};

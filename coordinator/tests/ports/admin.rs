@@ -53,11 +53,16 @@ async fn without_a_token_only_loopback_administers() {
     for (origin, status) in
         [("http://evil.example".to_owned(), 403), ("null".to_owned(), 403), (format!("http://{own}"), 200)]
     {
-        assert_eq!(
-            send(running.ports.admin, "POST", "/purge", &[("origin", &origin)], r#"{"all": true}"#).await.status,
-            status,
-            "{origin}"
-        );
+        let ours = [("origin", origin.as_str()), ("meshcache-request", "1")];
+        let order =
+            async |headers| send(running.ports.admin, "POST", "/purge", headers, r#"{"all": true}"#).await.status;
+        assert_eq!(order(&ours).await, status, "{origin}");
+        assert_eq!(order(&ours[..1]).await, 403, "{origin}, without the header of our own page");
+    }
+    for (path, status) in [("/", 200), ("/page.js", 403), ("/mesh", 403), ("/groups", 403)] {
+        let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "document")];
+        let opened = send(running.ports.admin, "GET", path, &link, "").await;
+        assert_eq!(opened.status, status, "another page may open ours, and read nothing: {path}");
     }
 
     let unspecified = Running::start(&["--origin", "http://127.0.0.1:9", "--admin", "[::]:0"]).await;

@@ -17,16 +17,19 @@ use axum::{
     Json, Router,
     body::Body,
     extract::State,
-    response::{AppendHeaders, Html, IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
     routing::{get, post},
 };
-use http::{Method, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use hyper::body::Incoming;
 use meshcache_protocol::request::split_port;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{net::IpAddr, sync::Arc};
 use tower_service::Service;
+
+mod browser;
+mod page;
 
 /// The longest purge: some ten thousand URLs.
 const MAX_PURGE: usize = 1024 * 1024;
@@ -65,8 +68,7 @@ impl AdminPort {
     /// Returns the port's routes.
     pub(crate) fn routes(self) -> AdminRoutes {
         let admin = Arc::new(self);
-        let router = Router::new()
-            .route("/", get(async || (PAGE_HEADERS, Html(include_str!("page.html")))))
+        let router = page::routes(Router::new())
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/mesh", get(mesh))
@@ -92,11 +94,8 @@ impl AdminPort {
             let what = if self.tokens.is_configured() { WITH_TOKEN } else { LOCAL_ONLY };
             return Some((StatusCode::UNAUTHORIZED, AppendHeaders(CHALLENGES), what).into_response());
         }
-        // A browser sends a password that it knows, and reaches loopback, for any page that it shows: only our own page
-        // may purge.
-        let foreign = request.method() != Method::GET
-            && headers.get(header::ORIGIN).is_some_and(|origin| !is_own(origin.as_bytes(), host(request)));
-        foreign.then(|| StatusCode::FORBIDDEN.into_response())
+        browser::refuses(request.method(), request.uri().path(), headers, host(request))
+            .map(|foreign| (StatusCode::FORBIDDEN, foreign.line()).into_response())
     }
 }
 
@@ -109,15 +108,6 @@ const CHALLENGES: [(header::HeaderName, &str); 2] = [
 const WITH_TOKEN: &str =
     "send `Authorization: Bearer TOKEN`, or any name and the token of --admin-token-file as password\n";
 const LOCAL_ONLY: &str = "Without --admin-token-file this port answers only this machine, as localhost or by a loopback address. To open it to others, start the coordinator with --admin-token-file.\n";
-
-/// The page loads nothing from elsewhere, and no other page may frame it.
-const PAGE_HEADERS: [(&str, &str); 2] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'",
-    ),
-    ("cache-control", "no-store"),
-];
 
 impl Handler for AdminRoutes {
     type Body = Body;
@@ -248,14 +238,6 @@ fn host(request: &Request<Incoming>) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns whether a page of that origin came from this very port.
-fn is_own(origin: &[u8], host: &str) -> bool {
-    std::str::from_utf8(origin)
-        .ok()
-        .and_then(|origin| origin.split_once("://"))
-        .is_some_and(|(_, authority)| !host.is_empty() && authority.eq_ignore_ascii_case(host))
-}
-
 /// Returns whether an authority is this machine by a name of its own: another name may have been made to resolve to it
 /// (DNS rebinding).
 fn is_local(authority: &str) -> bool {
@@ -277,19 +259,6 @@ mod tests {
         }
         for other in ["", "evil.example:8081", "10.0.0.1", "localhost.evil.example", "127.0.0.1.evil.example"] {
             assert!(!is_local(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_page_of_another_origin_is_not_our_own() {
-        assert!(is_own(b"http://localhost:8081", "localhost:8081"));
-        for (origin, host) in [
-            ("null", "localhost:8081"),
-            ("http://evil.example", "localhost:8081"),
-            ("http://localhost:9999", "localhost:8081"),
-            ("http://", ""),
-        ] {
-            assert!(!is_own(origin.as_bytes(), host), "{origin}");
         }
     }
 }
