@@ -22,6 +22,8 @@ use std::{
 
 /// How long another coordinator may take. One that is stopped must not keep an administrator waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same, where it walks its whole store.
+const WALK_PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer of another coordinator, bytes.
 const MAX_ANSWER: usize = 8 << 20;
 
@@ -79,7 +81,8 @@ impl Inquiry {
     pub(crate) async fn ask_all<T: DeserializeOwned>(&self, ask: &Ask) -> Vec<(Peer, Result<T, NoAnswer>)> {
         let ring = self.cache.cluster.ring();
         let (own, others): (Vec<&Peer>, Vec<&Peer>) = ring.peers().iter().partition(|peer| peer.name == self.me);
-        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask, PATIENCE).await));
+        let patience = if matches!(ask, Ask::Keys(_)) { WALK_PATIENCE } else { PATIENCE };
+        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask, patience).await));
         join_all(asked).await
     }
 

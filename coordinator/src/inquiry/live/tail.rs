@@ -1,6 +1,6 @@
 //! The requests of all coordinators as they end: what `GET /tail` writes.
 
-use crate::inquiry::{Inquiry, NoAnswer};
+use crate::inquiry::{Inquiry, NoAnswer, PATIENCE};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use meshcache_admin::{Ask, Filter, Tail, TailRequest};
@@ -117,7 +117,7 @@ impl MeshTail {
         let (inquiry, filter) = (self.inquiry.clone(), self.filter.clone());
         self.asking.push(Box::pin(async move {
             sleep(pause).await;
-            let answer = inquiry.ask(&peer, &Ask::Tail(TailRequest { filter, after })).await;
+            let answer = inquiry.ask(&peer, &Ask::Tail(TailRequest { filter, after }), PATIENCE).await;
             (peer, after, answer)
         }));
     }
