@@ -100,7 +100,8 @@ async fn every_change_that_the_page_of_cases_shows_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     for diff in diffs {
         let changed: Vec<&str> = diff.lines().filter(|line| !line.starts_with('-')).map(|line| &line[1..]).collect();
-        let mut file = format!("version: 1\ngroups:\n{}\n    match: {{hosts: [shop.example.com]}}\n", changed.join("\n"));
+        let mut file =
+            format!("version: 1\ngroups:\n{}\n    match: {{hosts: [shop.example.com]}}\n", changed.join("\n"));
         if !file.contains("origin:") {
             file.push_str("    origin: {url: \"http://shop:8080\"}\n");
         }
