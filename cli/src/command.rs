@@ -68,7 +68,9 @@ pub async fn run(command: Command) -> u8 {
 async fn carried_out(command: Command) -> Result<Status, Failed> {
     match command {
         Command::Why(Asked { own, output, server }) => {
-            why::run(own, &Server::find(server).await?, &Output::new(&output)).await
+            let request = own.checked()?;
+            let server = Server::find(server).await.map_err(Failed::of_a_question)?;
+            why::run(request, &server, &Output::new(&output)).await.map_err(Failed::of_a_question)
         }
         Command::Top(Asked { own, output, server }) => {
             top::run(own, &Server::find(server).await?, &Output::new(&output)).await

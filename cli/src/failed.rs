@@ -26,6 +26,9 @@ pub enum Failed {
     /// The server gave no answer, or none that helps.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
+    /// The same where status 1 is an answer: `why`.
+    #[error(transparent)]
+    NoServer(NoAnswer),
     /// What came cannot be written.
     #[error("standard output: {0}")]
     Output(io::Error),
@@ -37,11 +40,20 @@ impl Failed {
         matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
     }
 
+    /// Returns the failure of a command whose status 1 is an answer.
+    pub fn of_a_question(self) -> Self {
+        match self {
+            Self::NoAnswer(why) => Self::NoServer(why),
+            other => other,
+        }
+    }
+
     /// Returns the exit status.
     pub fn code(&self) -> u8 {
         match self {
             Self::Flags(_) => 2,
             Self::NoAnswer(_) | Self::Output(_) => 1,
+            Self::NoServer(_) => 3,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod ring;
 pub mod server;
 pub mod stat;
 pub mod tail;
+mod terminal;
 pub mod text;
 pub mod top;
 pub mod why;

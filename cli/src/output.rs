@@ -81,6 +81,8 @@ pub(crate) fn told(line: &str) {
 pub enum Status {
     /// Everything was done, everybody answered.
     Done,
+    /// The answer is no.
+    No,
     /// Some coordinators gave no answer.
     Partly,
 }
@@ -95,6 +97,7 @@ impl Status {
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
+            Self::No => 1,
             Self::Partly => 3,
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     departure,
     feed::Feed,
     http::request_body::ControlBodies,
-    inquiry::Inquiry,
+    inquiry::{Inquiry, Live},
     kube::{ApiError, HookError, KubeDiscovery, view::Fault},
     purge::{PeerSync, Purger},
     reload::{self, Reload},
@@ -158,6 +158,7 @@ impl Coordinator {
             me: config.name.clone(),
             store_bytes: config.store_bytes,
             began: std::time::Instant::now(),
+            live: Live::new(),
         });
         let admin_routes = AdminPort {
             inquiry: inquiry.clone(),
@@ -184,7 +185,7 @@ impl Coordinator {
             config.traces.as_ref().and_then(|to| Exporter::start(to, &config.name, &metrics)).unzip();
         let access_log = AccessLines::start(config.access_log, &metrics).map_err(system)?;
         let listeners = access_log.iter().map(|lines| lines.clone() as Arc<dyn RequestListener>).collect();
-        let ends = RequestEnds::new(listeners, tracer, config.ids_in_log);
+        let ends = RequestEnds::new(listeners, tracer, config.ids_in_log, Some(inquiry.live.listener()));
         let membership = Membership::new(cache.cluster.clone(), metrics.clone(), &config.name, {
             let (feed, peer_sync) = (feed.clone(), peer_sync.clone());
             move || {
@@ -283,6 +284,7 @@ impl Coordinator {
         });
         let kube_readiness = self.kube.clone();
         let (config, cache, membership, stopping) = (self.config, self.cache, self.membership, self.stopping);
+        let live = self.admin.1.inquiry.live.clone();
         let (drain, draining) = watch::channel(false);
         let (end, ending) = watch::channel(false);
 
@@ -349,6 +351,7 @@ impl Coordinator {
             ended = serving.join_next() => return Err(CoordinatorError::System(format!("a port ended: {ended:?}"))),
         }
         stopping.store(true, Ordering::Relaxed);
+        live.stop();
         tracing::info!(timeout = ?config.drain_timeout, "stopping");
         let begun = Instant::now();
         joining.abort();

@@ -30,6 +30,17 @@ pub struct Parts<'a> {
     pub query: &'a str,
 }
 
+/// A part of a key beyond the URL: a header, a cookie, the route, content, a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct More<'a> {
+    /// What it is: `h`, `c`, `r`, `x`, `b`, `s`.
+    pub kind: &'a [u8],
+    /// Its name.
+    pub name: &'a [u8],
+    /// The first of its values. It may be secret.
+    pub first: Option<&'a [u8]>,
+}
+
 impl Key {
     /// Makes the key of a request in a group. `route`: the [`crate::Route`] that the proxy chose, for a group with
     /// `key.route`.
@@ -70,14 +81,31 @@ impl Key {
 
     /// Returns the parts that purges match. `None`: the bytes are no key.
     pub fn parts(&self) -> Option<Parts<'_>> {
+        let mut frames = self.frames().map(|part| std::str::from_utf8(part).ok());
+        let mut next = || frames.next().flatten();
+        Some(Parts { group: next()?, scheme: next()?, authority: next()?, path: next()?, query: next()? })
+    }
+
+    /// Returns the parts beyond those of [`Key::parts`].
+    pub fn more(&self) -> impl Iterator<Item = More<'_>> {
+        let mut frames = self.frames().skip(5);
+        std::iter::from_fn(move || {
+            let (kind, name, count) = (frames.next()?, frames.next()?, frames.next()?);
+            let count = u32::from_le_bytes(*count.first_chunk::<4>()?) as usize;
+            let first = (count > 0).then(|| frames.next()).flatten();
+            (1..count).try_for_each(|_| frames.next().map(drop))?;
+            Some(More { kind, name, first })
+        })
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest: &[u8] = &self.bytes;
-        let mut next = || {
+        std::iter::from_fn(move || {
             let (length, after) = rest.split_first_chunk::<4>()?;
             let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             rest = after;
-            std::str::from_utf8(part).ok()
-        };
-        Some(Parts { group: next()?, scheme: next()?, authority: next()?, path: next()?, query: next()? })
+            Some(part)
+        })
     }
 }
 
@@ -334,6 +362,13 @@ mod tests {
             ("g", "http", "h", "/x", "?b=1")
         );
         assert_eq!(Key::from_bytes(k.bytes().to_vec()), k);
+        let g = group(r#"{"key": {"headers": ["a", "b"], "cookies": ["c"]}}"#);
+        let k = key(&g, "h", "/x", &[(b"a", b"1"), (b"a", b"2"), (b"cookie", b"c=3")]).with_content(&[4]);
+        let more: Vec<_> = k.more().map(|more| (more.kind, more.name, more.first)).collect();
+        let some = |value: &'static [u8]| Some(value);
+        let all: [(&[u8], &[u8], _); 4] =
+            [(b"h", b"a", some(b"1")), (b"h", b"b", None), (b"c", b"c", some(b"3")), (b"b", b"content", some(&[4]))];
+        assert_eq!(more, all);
         assert_eq!(Key::from_bytes(vec![9, 0, 0, 0, 1]).parts(), None);
     }
 }

@@ -30,6 +30,7 @@ pub mod purging;
 pub mod raw;
 pub mod shared;
 pub mod stopwatch;
+pub mod terminal;
 pub mod wait;
 
 pub use client::{Answer, Ask, Connection};
@@ -45,4 +46,5 @@ pub use metrics::Metrics;
 pub use origin::{Gate, Origin, Reply};
 pub use shared::{Shared, run};
 pub use stopwatch::Stopwatch;
+pub use terminal::Terminal;
 pub use wait::await_until;

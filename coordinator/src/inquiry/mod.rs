@@ -1,8 +1,11 @@
 //! What administrators ask: each coordinator answers for itself (`answer`), and the one that is asked puts the answers of
 //! all together (`ask_all`).
 
+pub(crate) mod keys;
+pub(crate) mod live;
 mod state;
 
+pub use live::Live;
 pub(crate) use state::NOT_FOR_PROXIES;
 
 use crate::{cache::state::Cache, feed::Feed};
@@ -33,6 +36,8 @@ pub struct Inquiry {
     pub store_bytes: u64,
     /// When it started.
     pub began: Instant,
+    /// What is recorded while somebody looks.
+    pub live: Arc<Live>,
 }
 
 /// Why there is no answer: one line.
@@ -45,9 +50,10 @@ impl Inquiry {
     pub(crate) async fn answer(&self, ask: &Ask) -> Result<Vec<u8>, NoAnswer> {
         match ask {
             Ask::State => json(&self.state()),
-            Ask::Why(_) | Ask::Keys(_) | Ask::Top(_) | Ask::Tail(_) => {
-                Err(NoAnswer("not known to this version".to_owned()))
-            }
+            Ask::Keys(request) => json(&keys::answer(&self.cache, request, &self.me).await),
+            Ask::Top(request) => json(&self.live.top(&self.cache, request)?),
+            Ask::Tail(request) => json(&self.live.tail(&self.cache, request, &self.me).await?),
+            Ask::Why(_) => Err(NoAnswer("not known to this version".to_owned())),
         }
     }
 

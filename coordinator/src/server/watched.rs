@@ -21,7 +21,7 @@ pub(super) async fn watched<B, F: Future<Output = Response<Body>>>(
     request: Request<B>,
     answer: impl FnOnce(Request<B>) -> F,
 ) -> Response<Body> {
-    let begun = ends.map(|ends| ends.begin(port, &request));
+    let begun = ends.filter(|ends| ends.is_needed()).map(|ends| ends.begin(port, &request));
     // Pinned and not moved: such futures are large.
     let answer = pin!(answer(request));
     let Some((current, unfinished)) = begun else { return answer.await };
@@ -90,7 +90,7 @@ mod tests {
     /// Returns the one record of a request that is answered and then read so.
     async fn record(answer: impl Future<Output = Response<Body>>, read: impl AsyncFnOnce(Body)) -> RequestEnd {
         let kept = Arc::new(Kept::default());
-        let ends = RequestEnds::new(vec![kept.clone()], None, false);
+        let ends = RequestEnds::new(vec![kept.clone()], None, false, None);
         let request = Request::builder()
             .uri("http://h/a")
             .header("traceparent", "00-0000000000000000000000000000000a-000000000000000b-01");
@@ -138,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_nobody_wants_to_know_of_is_left_as_it_is() {
-        assert!(RequestEnds::new(Vec::new(), None, false).is_none());
+        assert!(RequestEnds::new(Vec::new(), None, false, None).is_none());
         let response = watched(None, Port::Data, Request::new(()), |_| async { Response::new(Body::from("1")) }).await;
         assert!(matches!(response.into_body(), Body::Full(_)), "no wrapper");
     }

@@ -31,6 +31,8 @@ mod table;
 mod tests;
 mod tombstones;
 pub mod usage;
+#[cfg(feature = "program")]
+mod walk;
 
 pub(crate) use entry::{Entry, Parts, with_fields};
 pub(crate) use purge_action::PurgeAction;
@@ -41,6 +43,8 @@ pub(crate) use recency::{RankedKey, Recency};
 pub use table::CacheType;
 #[cfg(test)]
 pub(crate) use tests::fresh;
+#[cfg(feature = "program")]
+pub(crate) use walk::Held;
 
 use crate::store::usage::{Purged, Usage};
 use meshcache_protocol::{

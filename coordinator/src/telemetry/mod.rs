@@ -11,7 +11,7 @@ pub mod log;
 pub mod member_metrics;
 pub mod metrics;
 pub mod namespaces;
-mod noted;
+pub(crate) mod noted;
 pub(crate) mod rare;
 #[cfg(feature = "program")]
 pub(crate) mod readings;
@@ -24,6 +24,8 @@ mod span_metrics;
 mod tests;
 mod tls_metrics;
 mod token_metrics;
+#[cfg(feature = "program")]
+mod told;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;

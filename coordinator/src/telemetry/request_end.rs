@@ -10,7 +10,10 @@ use crate::{
 use http::{Method, Request, Response, StatusCode, header};
 use meshcache_protocol::wire;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -111,9 +114,20 @@ pub(crate) trait RequestListener: Send + Sync {
     fn ended(&self, request: &RequestEnd);
 }
 
+/// A listener that is told of requests only at times.
+pub(crate) struct OnDemand {
+    /// Whether it is now.
+    pub(crate) is_on: Arc<AtomicBool>,
+    /// The listener.
+    pub(crate) listener: Arc<dyn RequestListener>,
+}
+
 /// What wants the records of requests. Where nothing does, there is none, and a request costs nothing.
 pub(crate) struct RequestEnds {
     listeners: Vec<Arc<dyn RequestListener>>,
+    on_demand: Option<OnDemand>,
+    /// Whether something wants to know of each request.
+    is_always_needed: bool,
     tracer: Option<Arc<Tracer>>,
     /// Reads the ids of traces that are not recorded, for the log.
     propagators: Propagators,
@@ -125,25 +139,38 @@ impl RequestEnds {
         listeners: Vec<Arc<dyn RequestListener>>,
         tracer: Option<Arc<Tracer>>,
         ids_in_log: bool,
+        on_demand: Option<OnDemand>,
     ) -> Option<Arc<Self>> {
         let propagators = tracer.as_ref().map_or_else(Propagators::default, |tracer| tracer.propagators.clone());
-        (ids_in_log || tracer.is_some() || !listeners.is_empty())
-            .then(|| Arc::new(Self { listeners, tracer, propagators }))
+        let is_always_needed = ids_in_log || tracer.is_some() || !listeners.is_empty();
+        (is_always_needed || on_demand.is_some())
+            .then(|| Arc::new(Self { listeners, on_demand, is_always_needed, tracer, propagators }))
+    }
+
+    /// Returns whether something wants to know of a request that begins now. What a request costs where nothing does.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.is_always_needed || self.is_on()
+    }
+
+    fn is_on(&self) -> bool {
+        self.on_demand.as_ref().is_some_and(|on_demand| on_demand.is_on.load(Relaxed))
     }
 
     /// Returns what the task of a request works for; and its record, where it is recorded or somebody listens.
     pub(crate) fn begin<B>(self: &Arc<Self>, port: Port, request: &Request<B>) -> (Current, Option<UnfinishedRequest>) {
         let (trace, span) = match &self.tracer {
             Some(tracer) => tracer.begin(request),
+            None if !self.is_always_needed => (Trace::None, None),
             None => (self.propagators.extract(request.headers()).context().map_or(Trace::None, Trace::Passed), None),
         };
-        if span.is_none() && self.listeners.is_empty() {
+        let is_told = !self.listeners.is_empty() || self.is_on();
+        if span.is_none() && !is_told {
             return (Current { trace, request: None }, None);
         }
         let open = Arc::<OpenRequest>::default();
         let current = Current { trace: trace.clone(), request: Some(open.clone()) };
         let (began, ends) = (Instant::now(), self.clone());
-        let asked = (!self.listeners.is_empty()).then(|| Arc::new(Asked::of(port, request)));
+        let asked = is_told.then(|| Arc::new(Asked::of(port, request)));
         let unfinished = UnfinishedRequest {
             ends,
             asked,
@@ -219,6 +246,9 @@ impl Drop for UnfinishedRequest {
             trace: self.trace.ids(),
         };
         self.ends.listeners.iter().for_each(|listener| listener.ended(&end));
+        if let Some(OnDemand { listener, .. }) = self.ends.on_demand.as_ref().filter(|_| self.ends.is_on()) {
+            listener.ended(&end);
+        }
         if let Some(span) = &mut self.span {
             finish(span, end);
         }
@@ -289,7 +319,7 @@ mod tests {
     async fn an_unsampled_request_costs_at_most_half_a_microsecond() {
         let sampler = Sampler { follows_parent: true, root: Root::On };
         let tracer = Tracer { propagators: Propagators::default(), sampler, sink: Arc::new(Nowhere) };
-        let ends = RequestEnds::new(Vec::new(), Some(Arc::new(tracer)), false).unwrap();
+        let ends = RequestEnds::new(Vec::new(), Some(Arc::new(tracer)), false, None).unwrap();
         let took = async |flags: &str| {
             let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
             let request = Request::builder().uri("http://h/a").header("accept", "*/*").header("traceparent", parent);

@@ -1,5 +1,8 @@
 //! The admin port: purges, the state of the coordinator, and the status page. Needs the admin token.
 
+mod looks;
+mod parameters;
+
 use crate::{
     cache::state::Cache,
     cluster::{gossip::MemberView, gossiper::Gossiper},
@@ -66,6 +69,9 @@ impl AdminPort {
             .route("/peers", get(peers).post(forget))
             .route("/groups", get(groups))
             .route("/mesh", get(mesh))
+            .route("/top", get(looks::top))
+            .route("/tail", get(looks::tail))
+            .route("/keys", get(looks::keys))
             .route("/purge", post(purge));
         AdminRoutes { router: router.with_state(admin.clone()), admin }
     }

@@ -1,0 +1,118 @@
+//! `meshcache tail`: requests as they end.
+
+mod line;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    failed::{Failed, NoAnswer},
+    output::{Format, Output, Status},
+    query::Query,
+    server::{Lines, Server},
+    terminal::{paint, screen},
+};
+use clap::Args;
+use meshcache_admin::EndedRequest;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  meshcache tail --group config-server
+  meshcache tail --outcome pass --path /api/
+  meshcache tail --status 5xx -o json | jq .reason
+
+A line has time (UTC), status, outcome, reason, how long it took, bytes, who
+asked, group and request. Of too many requests some are left out, and counted.
+It ends with Ctrl-C; where the server starts anew it goes on.";
+
+/// The flags.
+#[derive(Clone, Debug, Args)]
+pub struct Flags {
+    /// Only of this group
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Only with this outcome: hit, hot, miss, pass ...
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+    /// Only for this reason: docs/reasons.md
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<String>,
+    /// Only with this status
+    #[arg(long, value_name = "404|5xx")]
+    pub status: Option<String>,
+    /// Only whose path begins so
+    #[arg(long, value_name = "PREFIX")]
+    pub path: Option<String>,
+    /// End after so many requests
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+impl Flags {
+    fn path(&self) -> String {
+        let query = Query::of("/tail").and("group", self.group.as_deref()).and("outcome", self.outcome.as_deref());
+        let query = query.and("reason", self.reason.as_deref()).and("status", self.status.as_deref());
+        query.and("path", self.path.as_deref()).path()
+    }
+}
+
+/// The first pause before the server is asked again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Asks, and writes a line for each request.
+pub async fn run(flags: Flags, server: &Server, output: &Output) -> Result<Status, Failed> {
+    tokio::select! {
+        ended = follow(&flags, server, output) => ended,
+        _ = tokio::signal::ctrl_c() => Ok(Status::Done),
+    }
+}
+
+async fn follow(flags: &Flags, server: &Server, output: &Output) -> Result<Status, Failed> {
+    let path = flags.path();
+    // A server that is not there, or takes no such filter, is told and not waited for.
+    let mut lines = server.lines(&path).await?;
+    let mut left = flags.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let why = match lines.next::<EndedRequest>().await {
+            Ok(Some(ended)) => {
+                write(&ended, output)?;
+                left = left.saturating_sub(1);
+                continue;
+            }
+            Ok(None) => NoAnswer::new(format!("{}: the server ended the answer", server.name())),
+            Err(why) => why,
+        };
+        lines = again(server, &path, &why, output).await;
+    }
+    Ok(Status::Done)
+}
+
+/// Asks until there is an answer, ever more seldom, and says on stderr what it waits for.
+async fn again(server: &Server, path: &str, why: &NoAnswer, output: &Output) -> Lines {
+    output.note(&format!("{why}; asking again"));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        match server.lines(path).await {
+            Ok(lines) => {
+                output.note(&format!("{} answers again", server.name()));
+                return lines;
+            }
+            Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+    }
+}
+
+fn write(ended: &EndedRequest, output: &Output) -> Result<(), Failed> {
+    match output.format {
+        // One line each, also in a terminal.
+        Format::Json => output.text(&line::json(ended)?),
+        Format::Text => {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let columns = if output.is_terminal { screen::columns() } else { None };
+            output.text(&paint::text(&line::lines(ended, since, columns), output.has_colours))
+        }
+    }
+}
