@@ -8,7 +8,11 @@ use meshcache_coordinator::{
     config::groups_file::{GroupSource, LoadedGroups},
     settings::Identity,
 };
-use std::{path::Path, process::Command};
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 fn load(path: &Path) -> Result<LoadedGroups, String> {
     let source = GroupSource::Path(path.to_owned());
@@ -37,7 +41,7 @@ fn a_line_names_what_is_wrong_with_a_field() {
         ("  foo: 1\n", "6: groups[0].foo: unknown field `foo`, expected one of name, mode, match, "),
         (
             "  freshness:\n    defualt: 1s\n",
-            "7: groups[0].freshness.defualt: unknown field `defualt`, expected one of default, min, max, ",
+            "7: groups[0].freshness.defualt: unknown field `defualt` (did you mean `default`?), expected one of default, min, max, ",
         ),
         ("  patience: 10x\n", "6: groups[0].patience: `10x` is not a duration (examples: 250ms, 10s, 1h30m, 7d)"),
         ("  patience: [1]\n", "6: groups[0].patience: expected a text such as 10s, 8MiB or 5%"),
@@ -73,7 +77,10 @@ fn a_line_names_what_is_wrong_with_a_field() {
             "  request: {acceptEncoding: [identity]}\n",
             "6: groups[0].request.acceptEncoding[0]: `identity` is not a content coding (examples: br, gzip, zstd; ",
         ),
-        ("  request: {dorp: []}\n", "6: groups[0].request.dorp: unknown field `dorp`, expected "),
+        (
+            "  request: {dorp: []}\n",
+            "6: groups[0].request.dorp: unknown field `dorp` (did you mean `drop`?), expected ",
+        ),
         (
             "  request: {drop: [\"*\"]}\n  key: {headers: [x-a]}\n",
             "7: groups[0].key.headers: request.drop removes `x-a` before this could read it: leave it out here, or there",
@@ -429,4 +436,72 @@ fn yaml_and_helm_may_write_modes_as_booleans_and_statuses_with_or_without_quotes
             );
         }
     }
+}
+
+/// The lines of `check` on a text that it reads from standard input.
+fn checked(text: &str) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+    command.args(["check", "-"]).env_remove("MESHCACHE_CONFIG").stdin(Stdio::piped());
+    let mut check = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    check.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let (out, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(if error.is_empty() { 0 } else { 2 }), "{out}{error}");
+    (out + &error).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn one_run_tells_all_errors_and_none_that_only_follows_from_another() {
+    let text = "\
+version: 1
+groups:
+- name: A_b
+  match: {hosts: [\"a b\"], pahts: []}
+  origin:
+    url: ftp://o
+    timeuot: 1s
+  patience: 10x
+- null
+- name: c
+  match: {hosts: [h]}
+  origin: {url: \"http://o\"}
+  freshness:
+    defualt: 1s
+  hedge: 5s
+- name: d
+  match: {}
+  origin: {url: \"http://o\", maxLoads: 0}
+  callers: [\"spiffe://x/ns/a/sa/b\"]
+debugers: []
+";
+    let lines = checked(text);
+    for (line, begins) in lines.iter().zip([
+        "stdin:3: groups[0].name: `A_b` is not a name",
+        "stdin:4: groups[0].match.hosts[0]: `a b` is not a host",
+        "stdin:6: groups[0].origin.url: `ftp://o` is not an origin's URL",
+        "stdin:7: groups[0].origin.timeuot: unknown field `timeuot` (did you mean `timeout`?)",
+        "stdin:8: groups[0].patience: `10x` is not a duration",
+        "stdin:9: groups[1]: expected fields",
+        "stdin:14: groups[2].freshness.defualt: unknown field `defualt` (did you mean `default`?)",
+        "stdin:17: groups[3].match: needs `service` or `hosts`",
+        "stdin:18: groups[3].origin.maxLoads: 0 would allow no load",
+        "stdin:19: groups[3].callers: `spiffe://x/ns/a/sa/b` needs --identity",
+        "stdin:20: debugers: unknown field `debugers` (did you mean `debuggers`?)",
+        "stdin: 11 errors",
+    ]) {
+        assert!(line.starts_with(begins), "expected {begins}: {}", lines.join("\n"));
+    }
+    assert_eq!(lines.len(), 12, "{}", lines.join("\n"));
+}
+
+#[test]
+fn a_file_of_nothing_but_errors_ends_at_fifty() {
+    let text = format!("version: 1\ngroups:\n{}", "- name: A_b\n  foo: 1\n".repeat(100));
+    assert_eq!(checked(&text).len(), 51);
+}
+
+#[test]
+fn standard_input_is_checked_as_a_file_is() {
+    assert_eq!(checked(HEAD), ["stdin: good, 1 groups"]);
+    assert_eq!(checked("a: [\u{1b}[2J").len(), 1);
 }

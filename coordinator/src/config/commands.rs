@@ -15,6 +15,9 @@ pub enum Command {
     #[command(after_help = SERVE)]
     Serve(Box<Flags>),
     /// Check a configuration. Status 0 if it is good, else 2
+    ///
+    /// All errors are told in one run, one line each: FILE:LINE: FIELD: what is wrong, and what to write
+    #[command(after_help = CHECK)]
     Check(CheckFlags),
     /// Serve as kubecache, from its environment variables: docs/kubecache.md
     Kubecache(KubecacheFlags),
@@ -45,6 +48,13 @@ Examples:
 
 Status: 0 when it was stopped by a signal, 1 when it cannot run, 2 when a flag
 or the configuration is wrong.";
+
+const CHECK: &str = "\
+Examples:
+  meshcache check groups.yaml
+  helm template charts/meshcache -f values.yaml | yq ... | meshcache check -
+
+Status: 0 good, warnings are told; 2 not good.";
 
 /// The commands of the chart's hooks, which change a cluster.
 #[derive(Clone, Debug, Subcommand)]
@@ -110,9 +120,12 @@ pub struct KubecacheFlags {
 /// The flags of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckFlags {
-    /// The groups to check, as for serving
+    /// The groups: a file, a directory whose *.yaml files are combined, or - for standard input. Goes before --config
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "config")]
+    pub path: Option<PathBuf>,
+    /// The groups, as for serving
     #[arg(long, env = "MESHCACHE_CONFIG", value_name = "FILE|DIR")]
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
     /// As for serving. With none, `callers` other than `*` are refused
     #[arg(
         long,

@@ -1,13 +1,13 @@
 //! The groups, from a file, a directory or `--origin`. Errors have file, line and field.
 
 use crate::{
-    config::{regular_file, yaml_positions::YamlPositions},
+    config::{all_errors, regular_file, yaml_positions::YamlPositions},
     settings::Identity,
 };
 use meshcache_protocol::{
     Groups, Hash,
     groups::{
-        CallerPattern, Config, Errors, OriginUrl,
+        CallerPattern, Config, Errors, GroupConfig, OriginUrl,
         check::{self, Problem},
     },
     units::Span,
@@ -99,7 +99,15 @@ impl GroupSource {
         }
     }
 
-    /// Makes groups of the files.
+    /// Returns all that is wrong with the files, at most 50 lines: for people who mend them.
+    pub fn problems(&self, files: &GroupFiles, identity: Identity) -> Vec<ConfigError> {
+        match self {
+            Self::Path(_) | Self::Text { .. } => all_errors::of(&files.0, identity),
+            Self::Origin { .. } => self.load(files, identity).err().into_iter().collect(),
+        }
+    }
+
+    /// Makes groups of the files. The error is the first one.
     pub fn load(&self, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, ConfigError> {
         match self {
             Self::Path(_) | Self::Text { .. } => files.load(identity),
@@ -148,23 +156,28 @@ impl GroupFiles {
             Ok(groups) => loaded.groups = Arc::new(groups),
             Err(problem) => return Err(loaded.locate(problem)),
         }
-        for (n, group) in loaded.groups.iter().enumerate().filter(|(_, group)| group.is_guarded()) {
-            if let Some(what) = group.config().callers.iter().find_map(|pattern| unknowable(pattern, identity)) {
-                return Err(loaded.locate(Problem { group: Some(n), field: "callers".into(), what }));
-            }
-        }
-        for (n, group) in loaded.groups.iter().enumerate() {
-            if let Some(what) = group.config().fillers.iter().find_map(|pattern| unknowable(pattern, identity)) {
-                return Err(loaded.locate(Problem { group: Some(n), field: "fillers".into(), what }));
-            }
+        if let Some(problem) = unknowable_callers(&loaded.config, identity).into_iter().next() {
+            return Err(loaded.locate(problem));
         }
         loaded.warnings = check::warnings(&loaded.config).into_iter().map(|problem| loaded.locate(problem)).collect();
         Ok(loaded)
     }
 }
 
+/// Returns the fields of groups that name callers whom nobody can be.
+pub(super) fn unknowable_callers(config: &Config, identity: Identity) -> Vec<Problem> {
+    let of = |n: usize, field: &str, patterns: &[CallerPattern]| {
+        let what = patterns.iter().find_map(|pattern| unknowable(pattern, identity))?;
+        Some(Problem { group: Some(n), field: field.to_owned(), what })
+    };
+    let is_guarded = |group: &GroupConfig| !group.callers.iter().any(CallerPattern::is_everybody);
+    let callers = |(n, group): (usize, &GroupConfig)| of(n, "callers", &group.callers).filter(|_| is_guarded(group));
+    let all = || config.groups.iter().enumerate();
+    all().filter_map(callers).chain(all().filter_map(|(n, group)| of(n, "fillers", &group.fillers))).collect()
+}
+
 /// Returns why no caller can match a pattern, if so.
-fn unknowable(pattern: &CallerPattern, identity: Identity) -> Option<String> {
+pub(super) fn unknowable(pattern: &CallerPattern, identity: Identity) -> Option<String> {
     let what = match identity {
         _ if pattern.is_everybody() => return None,
         Identity::None => "xfcc or tls: without it no caller has an identity, and only `*` matches",
@@ -230,18 +243,31 @@ fn files(path: &Path, read: fn(&Path) -> io::Result<Vec<u8>>) -> Vec<(String, Re
 }
 
 fn parse(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlPositions), ConfigError> {
-    let wrong =
-        |line, field: &str, what: String| ConfigError { file: file.to_owned(), line, field: field.to_owned(), what };
-    let bytes = content.as_ref().map_err(|error| wrong(1, "file", error.clone()))?;
+    let text = text(file, content)?;
+    let positions = YamlPositions::of(text);
+    let config = config(file, text, &positions)?;
+    match bad_version(file, &config, &positions) {
+        Some(bad) => Err(bad),
+        None => Ok((config, positions)),
+    }
+}
+
+/// Returns a file's text, if it has one.
+pub(super) fn text<'t>(file: &str, content: &'t Result<Vec<u8>, String>) -> Result<&'t str, ConfigError> {
+    let wrong = |line, what: String| ConfigError { file: file.to_owned(), line, field: "file".into(), what };
+    let bytes = content.as_ref().map_err(|error| wrong(1, error.clone()))?;
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        wrong(1 + before.iter().filter(|b| **b == b'\n').count() as u64, "file", "is not UTF-8".into())
+        wrong(1 + before.iter().filter(|b| **b == b'\n').count() as u64, "is not UTF-8".into())
     })?;
-    if text.trim().is_empty() {
-        return Err(wrong(1, "file", "is empty".into()));
-    }
-    let positions = YamlPositions::of(text);
-    let config: Config = serde_saphyr::from_str(text).map_err(|error| {
+    if text.trim().is_empty() { Err(wrong(1, "is empty".into())) } else { Ok(text) }
+}
+
+/// Reads a text. `positions`: of the text, or of the one of which it is a part.
+pub(super) fn config(file: &str, text: &str, positions: &YamlPositions) -> Result<Config, ConfigError> {
+    let wrong =
+        |line, field: &str, what: String| ConfigError { file: file.to_owned(), line, field: field.to_owned(), what };
+    serde_saphyr::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         let what = plain_message(&error, line, column);
         // A field that is missing at the end is reported after the last line.
@@ -256,15 +282,14 @@ fn parse(file: &str, content: &Result<Vec<u8>, String>) -> Result<(Config, YamlP
             Some(field) => wrong(line, field, what),
             None => wrong(line, "file", what),
         }
-    })?;
-    if config.version != 1 {
-        return Err(wrong(
-            positions.line_of("version"),
-            "version",
-            format!("{} is not a version of this format (1)", config.version),
-        ));
-    }
-    Ok((config, positions))
+    })
+}
+
+/// Refuses a version of a later format.
+pub(super) fn bad_version(file: &str, config: &Config, positions: &YamlPositions) -> Option<ConfigError> {
+    let what = || format!("{} is not a version of this format (1)", config.version);
+    let (file, line, field) = (file.to_owned(), positions.line_of("version"), "version".to_owned());
+    (config.version != 1).then(|| ConfigError { file, line, field, what: what() })
 }
 
 /// Returns the parser's message on one line, without its position and without Rust's names of types.
@@ -272,6 +297,9 @@ fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String 
     let message = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let message = message.lines().collect::<Vec<_>>().join(" ");
     let message = message.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(&message);
+    if let Some(suggested) = did_you_mean(message) {
+        return suggested;
+    }
     match message {
         "expected mapping start" => "expected fields (name: value)".into(),
         "expected sequence start" => "expected a list ([..])".into(),
@@ -280,4 +308,17 @@ fn plain_message(error: &serde_saphyr::Error, line: u64, column: u64) -> String 
         "unexpected end of file" => "there is nothing in it".into(),
         other => other.to_owned(),
     }
+}
+
+/// How alike two words are of which one is taken for the other, as clap has it for flags.
+const ALIKE: f64 = 0.7;
+
+/// Adds the field or the word that was probably meant: ``unknown field `a` (did you mean `b`?), expected one of b, c``.
+fn did_you_mean(message: &str) -> Option<String> {
+    let (unknown, known) = message.split_once("`, expected ")?;
+    let word = unknown.strip_prefix("unknown field `").or_else(|| unknown.strip_prefix("unknown variant `"))?;
+    let words = known.trim_start_matches("one of ").split([',', ' ', '`']).filter(|known| !known.is_empty());
+    let alike = |known: &str| strsim::jaro(&word.to_lowercase(), &known.to_lowercase());
+    let (meant, how) = words.map(|known| (known, alike(known))).max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (how > ALIKE).then(|| format!("{unknown}` (did you mean `{meant}`?), expected {known}"))
 }

@@ -1,5 +1,7 @@
 //! The configuration: flags and their environment variables, checked once into [`Config`].
 
+mod all_errors;
+mod blanked;
 mod cgroup_memory;
 mod commands;
 pub mod discovery;

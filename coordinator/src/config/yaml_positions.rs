@@ -11,12 +11,13 @@ use std::fmt;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct YamlPositions(Vec<FieldPosition>);
 
+/// The position of a field's name, or of its value.
 #[derive(Debug, PartialEq)]
-struct FieldPosition {
+pub(super) struct FieldPosition {
     /// As `groups[0].match.hosts[1]`.
-    field: String,
-    line: u64,
-    column: u64,
+    pub(super) field: String,
+    pub(super) line: u64,
+    pub(super) column: u64,
 }
 
 impl YamlPositions {
@@ -28,6 +29,11 @@ impl YamlPositions {
             node.walk("", &mut positions);
         }
         Self(positions)
+    }
+
+    /// Returns all positions.
+    pub(super) fn all(&self) -> &[FieldPosition] {
+        &self.0
     }
 
     /// Returns the field at a position: the last one that begins there or before.

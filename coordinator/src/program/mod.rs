@@ -1,11 +1,12 @@
 //! The program: reads its command line, and serves until a signal stops it, or carries out a command.
 
+mod check;
 mod line;
 
 pub use line::{Name, Program};
 
 use crate::{
-    config::{CheckFlags, Command, Config, Flags, Hook, KubecacheFlags, groups_file::GroupSource},
+    config::{Command, Config, Flags, Hook, KubecacheFlags},
     coordinator::{self, CoordinatorError},
     http::get,
     kube::hooks,
@@ -16,7 +17,15 @@ use crate::{
 };
 use clap::Parser;
 use line::Serve;
-use std::{collections::BTreeMap, env, ffi::OsString, iter, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    io::{self, Write},
+    iter,
+    path::PathBuf,
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the program.
@@ -39,25 +48,35 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, CoordinatorError> {
     let done = |()| ExitCode::SUCCESS;
     match command {
-        Command::Client(command) => return ask(command),
-        // kubecache's variables say what its log has.
-        Command::Kubecache(flags) => return kubecache(flags).map(done),
         Command::Serve(flags) => {
             log::init(flags.log_format, flags.log_level);
-            return start(*flags).map(done);
+            start(*flags).map(done)
         }
-        _ => {}
+        Command::Client(command) => ask(command),
+        // kubecache's variables say what its log has.
+        Command::Kubecache(flags) => kubecache(flags).map(done),
+        Command::Check(flags) => {
+            log_by_variables();
+            check::run(flags)
+        }
+        Command::Probe { url, ca } => once(probe(url, ca)).map(done),
+        Command::Hook(hook) => {
+            log_by_variables();
+            once(run_hook(hook)).map(done)
+        }
     }
-    // The log of a hook is as for serving: by the variables.
+}
+
+/// Logs as for serving, by the variables alone.
+fn log_by_variables() {
     if let Ok(Serve { flags }) = Serve::try_parse_from(["meshcache"]) {
         log::init(flags.log_format, flags.log_level);
     }
-    match command {
-        Command::Check(flags) => check(&flags).map(done),
-        Command::Probe { url, ca } => once(probe(url, ca)).map(done),
-        Command::Hook(hook) => once(run_hook(hook)).map(done),
-        Command::Client(_) | Command::Kubecache(_) | Command::Serve(_) => Ok(ExitCode::SUCCESS),
-    }
+}
+
+/// Writes a line to standard output. Whether somebody reads it changes nothing.
+fn tell(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Serves by the flags.
@@ -99,7 +118,7 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
     let config = Config { traces: read.traces.clone(), ..config };
     coordinator::check(&config.source, config.identity)?;
     if print {
-        print!("{read}");
+        tell(read.to_string().trim_end_matches('\n'));
         return Ok(());
     }
     log::init(log_format, log_level);
@@ -122,18 +141,9 @@ fn first_line(bad: &clap::Error) -> String {
     bad.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-fn check(flags: &CheckFlags) -> Result<(), CoordinatorError> {
-    let loaded = coordinator::check(&GroupSource::Path(flags.config.clone()), flags.identity)?;
-    for warning in &loaded.warnings {
-        println!("{warning} (warning)");
-    }
-    println!("{}: good, {} groups", flags.config.display(), loaded.groups.iter().count());
-    Ok(())
-}
-
 /// Runs one task to its end, and prints its result.
 fn once(task: impl Future<Output = Result<String, CoordinatorError>>) -> Result<(), CoordinatorError> {
-    println!("{}", runtime(&mut tokio::runtime::Builder::new_current_thread())?.block_on(task)?);
+    tell(&runtime(&mut tokio::runtime::Builder::new_current_thread())?.block_on(task)?);
     Ok(())
 }
 

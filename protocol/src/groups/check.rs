@@ -37,87 +37,87 @@ impl std::error::Error for Problem {}
 /// # Errors
 /// The first problem.
 pub fn check(config: &Config) -> Result<(), Problem> {
-    let problem = |group, field: &str, what: String| Err(Problem { group, field: field.into(), what });
+    problems(config).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Returns all problems of a configuration, in the order of its groups.
+pub fn problems(config: &Config) -> Vec<Problem> {
     if config.version != 1 {
-        return problem(None, "version", format!("{} is not a version of this format (1)", config.version));
+        let what = format!("{} is not a version of this format (1)", config.version);
+        return vec![Problem { group: None, field: "version".into(), what }];
     }
+    let mut all = Vec::new();
     for (n, group) in config.groups.iter().enumerate() {
-        let problem = |field: &str, what: String| problem(Some(n), field, what);
+        let mut problem = |field: &str, what| all.push(Problem { group: Some(n), field: field.into(), what });
         if config.groups.iter().take(n).any(|other| other.name == group.name) {
-            return problem("name", format!("two groups have the name `{}`", group.name));
+            problem("name", format!("two groups have the name `{}`", group.name));
         }
-        let of = &group.r#match;
-        match (&of.service, of.hosts.is_empty()) {
-            (None, true) => return problem("match", "needs `service` or `hosts`".into()),
-            (Some(_), false) => return problem("match", "has both `service` and `hosts`: choose one".into()),
-            _ => {}
-        }
-        for (field, rules) in [("match.paths", &of.paths), ("match.exclude", &of.exclude)] {
-            if let Some(bad) = rules.iter().find_map(|rule| match rule {
-                PathRule::Prefix(path) | PathRule::Exact(path)
-                    if !path.starts_with('/') || path.contains(['?', '#']) =>
-                {
-                    Some(path)
-                }
-                _ => None,
-            }) {
-                return problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
+        check_group(group, &mut problem);
+    }
+    all
+}
+
+/// Checks what one group says. `problem` takes a field, and what is wrong with it.
+fn check_group(group: &GroupConfig, problem: &mut impl FnMut(&str, String)) {
+    let of = &group.r#match;
+    match (&of.service, of.hosts.is_empty()) {
+        (None, true) => problem("match", "needs `service` or `hosts`".into()),
+        (Some(_), false) => problem("match", "has both `service` and `hosts`: choose one".into()),
+        _ => {}
+    }
+    for (field, rules) in [("match.paths", &of.paths), ("match.exclude", &of.exclude)] {
+        if let Some(bad) = rules.iter().find_map(|rule| match rule {
+            PathRule::Prefix(path) | PathRule::Exact(path) if !path.starts_with('/') || path.contains(['?', '#']) => {
+                Some(path)
             }
-        }
-        let mut own = DroppedFields::default();
-        own.add(replaced(&group.origin));
-        let removed = dropped_too(group, &group.request.drop, "request.drop removes");
-        if let Some((field, what)) = removed.or_else(|| dropped_too(group, &own, "origin.headers replaces")) {
-            return problem(field, what);
-        }
-        let fresh = &group.freshness;
-        if fresh.min > fresh.max {
-            return problem("freshness.min", format!("{} is more than freshness.max ({})", fresh.min, fresh.max));
-        }
-        if group.patience < Span::millis(10) {
-            return problem("patience", format!("{} is less than 10ms", group.patience));
-        }
-        if !group.hedge.is_zero() && group.hedge >= group.patience {
-            return problem(
-                "hedge",
-                format!(
-                    "{} is not less than the patience ({}): no peer would be asked earlier",
-                    group.hedge, group.patience
-                ),
-            );
-        }
-        if group.origin.timeout.is_zero() {
-            return problem("origin.timeout", "0s would fail every load".into());
-        }
-        if group.origin.max_connection_age.is_zero() {
-            return problem("origin.maxConnectionAge", "0s would keep no connection: for that write `idle: 0s`".into());
-        }
-        if group.origin.max_loads == 0 {
-            return problem("origin.maxLoads", "0 would allow no load".into());
-        }
-        if let Some(size) = group.limits.slices {
-            let (least, most) = (Limits::LEAST_SLICE, group.limits.object);
-            if size < least {
-                return problem(
-                    "limits.slices",
-                    format!("{size} is less than {least}: requests would cost more than bytes"),
-                );
-            }
-            if size > most {
-                let what = format!("{size} is more than limits.object ({most}): no slice could be stored");
-                return problem("limits.slices", what);
-            }
-        }
-        if let Some((field, what)) = contradiction(group) {
-            return problem(field, what.into());
-        }
-        for name in std::iter::once(&group.tags.header).chain(&fresh.targets) {
-            if !is_field_name(name) {
-                return problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
-            }
+            _ => None,
+        }) {
+            problem(field, format!("`{bad}` is not a path (it begins with / and has no query)"));
         }
     }
-    Ok(())
+    let mut own = DroppedFields::default();
+    own.add(replaced(&group.origin));
+    let removed = dropped_too(group, &group.request.drop, "request.drop removes");
+    if let Some((field, what)) = removed.or_else(|| dropped_too(group, &own, "origin.headers replaces")) {
+        problem(field, what);
+    }
+    let fresh = &group.freshness;
+    if fresh.min > fresh.max {
+        problem("freshness.min", format!("{} is more than freshness.max ({})", fresh.min, fresh.max));
+    }
+    if group.patience < Span::millis(10) {
+        problem("patience", format!("{} is less than 10ms", group.patience));
+    }
+    if !group.hedge.is_zero() && group.hedge >= group.patience {
+        let what = format!(
+            "{} is not less than the patience ({}): no peer would be asked earlier",
+            group.hedge, group.patience
+        );
+        problem("hedge", what);
+    }
+    if group.origin.timeout.is_zero() {
+        problem("origin.timeout", "0s would fail every load".into());
+    }
+    if group.origin.max_connection_age.is_zero() {
+        problem("origin.maxConnectionAge", "0s would keep no connection: for that write `idle: 0s`".into());
+    }
+    if group.origin.max_loads == 0 {
+        problem("origin.maxLoads", "0 would allow no load".into());
+    }
+    if let Some(size) = group.limits.slices {
+        let (least, most) = (Limits::LEAST_SLICE, group.limits.object);
+        if size < least {
+            problem("limits.slices", format!("{size} is less than {least}: requests would cost more than bytes"));
+        } else if size > most {
+            problem("limits.slices", format!("{size} is more than limits.object ({most}): no slice could be stored"));
+        }
+    }
+    if let Some((field, what)) = contradiction(group) {
+        problem(field, what.into());
+    }
+    if let Some(name) = std::iter::once(&group.tags.header).chain(&fresh.targets).find(|name| !is_field_name(name)) {
+        problem("tags.header, freshness.targets", format!("`{name}` is not the name of a header"));
+    }
 }
 
 /// Returns a field that names what is removed first, and would never be seen. `by`: what removes it.
