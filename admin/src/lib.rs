@@ -16,7 +16,7 @@ pub use live::{EndedRequest, Filter, Tail, TailRequest, Top, TopBy, TopRequest, 
 pub use mesh::{
     ConfigState, Coordinator, CoordinatorState, GroupState, Latency, Mesh, OriginState, ProxyState, PurgeDone, Saved,
 };
-pub use observed::{Difference, Observed, Verdict};
+pub use observed::{Difference, DifferingPart, Observed, Verdict};
 pub use saved::Grouped;
 pub use why::{Advice, AtCoordinator, Hop, KeyPart, LastReason, StoredResponse, Why, WhyRequest};
 

@@ -17,6 +17,8 @@ pub struct Mesh {
     pub coordinators: Vec<Coordinator>,
     /// What the mesh saved, all groups and all coordinators that answered.
     pub saved: Saved,
+    /// What groups that observe have seen, by name, all coordinators that answered.
+    pub observed: BTreeMap<String, Observed>,
 }
 
 /// One coordinator of the ring.

@@ -16,6 +16,20 @@ pub struct Observed {
     pub verdict: Verdict,
     /// The last differences, the newest first; at most 20.
     pub last: Vec<Difference>,
+    /// The parts of requests in which two compared requests differed, those first that explain the most; at most 64.
+    pub parts: Vec<DifferingPart>,
+}
+
+/// A part of requests that is not in the key, and how often two compared requests differed in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DifferingPart {
+    /// Its name, as in [`Difference::candidates`].
+    pub name: String,
+    /// How often it differed while the responses did.
+    pub in_mismatches: u64,
+    /// How often it differed while the responses were the same.
+    pub in_matches: u64,
 }
 
 /// Whether the group may be switched on.
@@ -41,7 +55,7 @@ pub struct Difference {
     /// What differed: `status 200, 404`, `body`, `location`.
     pub differs: Vec<String>,
     /// What of the two requests differed, and would tell them apart: `header x-tenant`, `cookie session`,
-    /// `query user`, `route`.
+    /// `query user`, `route`, `host`, `coordinator` (it loads another response than the proxy's route brings).
     pub candidates: Vec<String>,
     /// Whether a proxy told this: anybody's word.
     pub told: bool,

@@ -22,9 +22,11 @@ pub fn coordinator() -> PathBuf {
     find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --profile quick -p meshcache-coordinator")
 }
 
-/// The program with all commands, built beside the coordinator.
+/// The program under its own name where it is built beside the coordinator, else the coordinator: they are one.
 pub fn meshcache() -> PathBuf {
-    coordinator().with_file_name("meshcache")
+    let coordinator = coordinator();
+    let own = coordinator.with_file_name("meshcache");
+    if own.exists() { own } else { coordinator }
 }
 
 /// `MESHCACHE_FILTER_WASM`, else the filter as `make build` leaves it.

@@ -1,12 +1,13 @@
 //! The groups, each with what serving it needs: its origin, its part of the store, its load limit, its metrics.
 
 use crate::{
-    cache::{load_limit::LoadLimit, not_passed::NotPassedLog},
+    cache::{load_limit::LoadLimit, not_passed::NotPassedLog, observe::evidence::Evidence},
     origin::{BadOrigin, Origin, OriginBackoff, Origins},
     store::{Quota, Store},
     telemetry::metrics::{GroupMetrics, Metrics},
 };
 use meshcache_protocol::{Group, Groups};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -20,6 +21,8 @@ pub(crate) struct ServedGroup {
     /// Recent failures of its origin.
     pub(crate) backoff: Arc<OriginBackoff>,
     pub(crate) not_passed_log: NotPassedLog,
+    /// What was observed of it, under these rules.
+    pub(crate) evidence: Arc<Mutex<Evidence>>,
 }
 
 impl ServedGroup {
@@ -69,7 +72,12 @@ impl GroupTable {
                 .filter(|old| old.group.config().origin.url == config.origin.url)
                 .map(|old| old.backoff.clone())
                 .unwrap_or_default();
+            let evidence = old
+                .filter(|old| old.group.digest() == group.digest())
+                .map(|old| old.evidence.clone())
+                .unwrap_or_default();
             Arc::new(ServedGroup {
+                evidence,
                 group: group.clone(),
                 metrics,
                 quota,

@@ -103,7 +103,7 @@ impl Cache {
             uses: Uses::default(),
             head_budget: ByteBudget::new(HEAD_BUDGET),
             invalidation_limits: InvalidationLimits::default(),
-            observed: Mutex::new(Observer::new(OBSERVED)),
+            observed: Mutex::new(Observer::new(OBSERVED).keyed(crate::jitter::random())),
             cluster: cluster.clone(),
             consistency: Consistency::new(&settings.me, cluster),
             body_budget: ByteBudget::new((settings.store_bytes / 4).max(LEAST_BODY_BUDGET)),

@@ -3,6 +3,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod live;
+mod observed;
 mod state;
 mod why;
 
@@ -74,7 +75,8 @@ impl Inquiry {
             .map(CoordinatorState::saved)
             .sum::<Saved>();
         let ring = format!("{:016x}", self.cache.cluster.ring().version());
-        Mesh { me: self.me.clone(), ring, coordinators, saved }
+        let observed = observed::of_all(&coordinators, &self.cache.groups());
+        Mesh { me: self.me.clone(), ring, coordinators, saved, observed }
     }
 
     /// Asks all coordinators of the ring, this one first. It is called like the others, but for the network.

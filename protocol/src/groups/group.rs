@@ -146,10 +146,7 @@ impl Group {
         if rules.include.is_empty() && rules.exclude.is_empty() && !rules.sort {
             return Some(Cow::Borrowed(query));
         }
-        let has = |names: &[NamePattern], pair: &str| names.iter().any(|name| name.matches(parameter(pair)));
-        let is_kept =
-            |pair: &&str| (rules.include.is_empty() || has(&rules.include, pair)) && !has(&rules.exclude, pair);
-        let mut kept: Vec<&str> = query.split('&').filter(is_kept).collect();
+        let mut kept: Vec<&str> = query.split('&').filter(|pair| self.keeps_parameter(pair)).collect();
         if rules.sort {
             // By name only: the order of a name's values matters to services.
             let mut sorted: Vec<(usize, &str)> = kept.iter().copied().enumerate().collect();
@@ -157,6 +154,13 @@ impl Group {
             kept = sorted.into_iter().map(|(_, pair)| pair).collect();
         }
         if kept.is_empty() { None } else { Some(Cow::Owned(kept.join("&"))) }
+    }
+
+    /// Whether a pair of the query is in the key and sent to the origin.
+    pub fn keeps_parameter(&self, pair: &str) -> bool {
+        let rules = &self.config.key.query;
+        let has = |names: &[NamePattern]| names.iter().any(|name| name.matches(parameter(pair)));
+        (rules.include.is_empty() || has(&rules.include)) && !has(&rules.exclude)
     }
 
     /// Whether the cache answers requests of a method. All others pass.

@@ -3,15 +3,24 @@
 //! The hash of a response that passes is kept for as long as the response would have been fresh. Where a different
 //! response comes for a request that the first one would have answered, the key lacks something: a tenant, a user, a
 //! canary. Only hashes are kept: nothing is buffered, and no client gets a stored response.
+//!
+//! Beside the response, what its request had besides the key is kept ([`parts`]), so that a comparison says in what the
+//! two requests differed. [`word`] has how a proxy tells a coordinator of it.
+
+mod parts;
+pub mod word;
+
+pub use parts::{COORDINATOR, HOST, ROUTE};
 
 use crate::{
     freshness::{Reuse, Selecting, Stored, Times, Vary, is_provoked, reuse, store},
     groups::Group,
     hash::Hash,
     key::Key,
+    observe::parts::Parts,
     request::{Request, Response},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use xxhash_rust::xxh3::Xxh3;
 
 /// The word of a proxy's counter of responses that differ from what the cache would have answered.
@@ -27,7 +36,9 @@ const SWEEP_INTERVAL: u64 = 1000;
 /// its end.
 pub struct Observer {
     most: Limits,
-    seen: BTreeMap<Hash, Vec<Seen>>,
+    /// Of the hashes of what requests had.
+    key: u64,
+    seen: BTreeMap<Hash, Vec<Arc<Seen>>>,
     len: usize,
     bytes: usize,
     left_out: bool,
@@ -41,7 +52,8 @@ pub struct Observer {
 /// How much an [`Observer`] keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The most responses, each some hundred bytes and the fields that its Vary names.
+    /// The most responses, each some hundred bytes, the names of its request's fields, and the fields that its Vary
+    /// names.
     pub responses: usize,
     /// The most bytes that they take.
     pub bytes: usize,
@@ -51,8 +63,17 @@ pub struct Limits {
 struct Seen {
     variant: Variant,
     stored: Stored,
-    digest: Hash,
+    print: Print,
+    parts: Parts,
     arrived: u64,
+}
+
+/// What a response was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Print {
+    status: u16,
+    location: u32,
+    body: Hash,
 }
 
 /// Which of a key's responses it is. Content codings differ in their bytes with or without Vary.
@@ -77,18 +98,45 @@ pub struct PassedResponse<'a> {
     pub response: &'a Response<'a>,
     /// When it was requested and when it arrived.
     pub times: Times,
+    /// The route that the proxy chose.
+    pub route: Option<&'a str>,
+    /// Whether a coordinator loaded it, to be compared with what the proxy's route brings.
+    pub by_coordinator: bool,
+}
+
+/// Two responses for one key that were compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// In what they differ: `status 200, 404`, `location`, `body`. Nothing: the cache would have answered the same.
+    pub differs: Vec<String>,
+    /// The parts of the two requests that differ: `header x-tenant`, `cookie session`, `query user`, [`ROUTE`],
+    /// [`HOST`], [`COORDINATOR`].
+    pub unlike: Vec<String>,
+    /// The URL, without the values of its query.
+    pub url: String,
+}
+
+impl Comparison {
+    /// Whether the cache would have answered something else.
+    pub fn is_mismatch(&self) -> bool {
+        !self.differs.is_empty()
+    }
 }
 
 /// A body that passes, hashed piece by piece.
 pub struct PassingBody {
     slot: Hash,
     variant: Variant,
-    /// The hash of what the cache would have answered.
-    instead: Option<Hash>,
+    /// What the cache would have answered.
+    instead: Option<Arc<Seen>>,
     /// `None`: the response would not be stored.
     stored: Option<Stored>,
     left: u64,
     era: u64,
+    status: u16,
+    location: u32,
+    parts: Parts,
+    url: String,
     hasher: Box<Xxh3>,
 }
 
@@ -97,6 +145,7 @@ impl Observer {
     pub const fn new(most: Limits) -> Self {
         Self {
             most,
+            key: 0,
             seen: BTreeMap::new(),
             len: 0,
             bytes: 0,
@@ -105,6 +154,13 @@ impl Observer {
             next_sweep: 0,
             era: 0,
         }
+    }
+
+    /// Sets the key of hashes: a random number of this process.
+    #[must_use]
+    pub const fn keyed(mut self, key: u64) -> Self {
+        self.key = key;
+        self
     }
 
     /// Returns whether a response was left out for lack of bytes since the last call.
@@ -121,7 +177,7 @@ impl Observer {
     /// would have been answered in its place, or since its status describes the service or the request and not the
     /// resource (5xx, 412, 429 and the like). `now`: milliseconds of a monotonic clock.
     pub fn begin(&self, passed: &PassedResponse<'_>, now: u64) -> Option<PassingBody> {
-        let PassedResponse { group, key, request, verified, response, times } = *passed;
+        let PassedResponse { group, key, request, verified, response, times, .. } = *passed;
         let is_of_resource = (200..500).contains(&response.status)
             && ![206, 304].contains(&response.status)
             && !is_provoked(response.status);
@@ -129,13 +185,13 @@ impl Observer {
             return None;
         }
         let slot = Self::slot(group, key);
-        let coding = digest_of(response.values("content-encoding").chain([&b""[..]]));
-        let gives = |seen: &&Seen| {
+        let coding = digest_of(self.key, response.values("content-encoding").chain([&b""[..]]));
+        let gives = |seen: &&Arc<Seen>| {
             let resident = now.saturating_sub(seen.arrived);
             let fits = !seen.is_over(now) && seen.variant.coding == coding && seen.variant.selecting.matches(request);
             fits && reuse(group, request, verified, Some(&seen.stored), resident) == Reuse::Fresh
         };
-        let instead = self.seen.get(&slot).and_then(|all| all.iter().find(gives)).map(|seen| seen.digest);
+        let instead = self.seen.get(&slot).and_then(|all| all.iter().find(gives)).cloned();
         let stored = store(group, request, verified, response, times, 0)
             .ok()
             .filter(|stored| stored.is_fresh(0) && !stored.always_validate);
@@ -143,10 +199,6 @@ impl Observer {
             return None;
         }
         let variant = Variant { selecting: Selecting::of(&Vary::in_group(group, response), request), coding };
-        let mut hasher = Box::new(Xxh3::new());
-        // Another status or Location is another response, whatever its body.
-        hasher.update(&response.status.to_le_bytes());
-        hasher.update(&digest_of(response.values("location")).0.to_le_bytes());
         Some(PassingBody {
             slot,
             variant,
@@ -154,35 +206,40 @@ impl Observer {
             stored,
             left: group.config().limits.object.0,
             era: self.era,
-            hasher,
+            status: response.status,
+            location: digest_of(self.key, response.values("location")).0 as u32,
+            parts: Parts::of(passed, self.key),
+            url: parts::url(request),
+            hasher: Box::new(Xxh3::new()),
         })
     }
 
-    /// Ends with the whole body. Returns whether the cache would have answered something else.
-    pub fn finish(&mut self, passing: PassingBody, now: u64) -> bool {
+    /// Ends with the whole body. `None`: there was nothing to compare it with.
+    pub fn finish(&mut self, passing: PassingBody, now: u64) -> Option<Comparison> {
         if passing.era != self.era {
-            return false;
+            return None;
         }
-        let digest = Hash(passing.hasher.digest128());
-        if let Some(instead) = passing.instead {
-            return instead != digest;
+        let PassingBody { slot, variant, instead, stored, status, location, parts, url, hasher, .. } = passing;
+        let print = Print { status, location, body: Hash(hasher.digest128()) };
+        if let Some(instead) = instead {
+            return Some(instead.compare(print, &parts, url));
         }
-        let Some(stored) = passing.stored else { return false };
+        let stored = stored?;
         self.sweep(now);
-        let all = self.seen.entry(passing.slot).or_default();
+        let all = self.seen.entry(slot).or_default();
         let before = measure(all);
-        if let Some(seen) = all.iter().find(|seen| seen.variant == passing.variant && !seen.is_over(now)) {
+        if let Some(seen) = all.iter().find(|seen| seen.variant == variant && !seen.is_over(now)) {
             // Both were in progress together: one load would have answered both.
-            return seen.digest != digest;
+            return Some(seen.compare(print, &parts, url));
         }
         all.retain(|seen| !seen.is_over(now));
-        let seen = Seen { variant: passing.variant, stored, digest, arrived: now };
+        let seen = Seen { variant, stored, print, parts: parts.shrunk(), arrived: now };
         let bytes = self.bytes.saturating_sub(before.1).saturating_add(measure(all).1);
         let fits = bytes.saturating_add(seen.bytes()) <= self.most.bytes;
         let has_room = self.len.saturating_sub(before.0).saturating_add(all.len()) < self.most.responses
             && all.len() < MAX_VARIANTS;
         if fits && has_room {
-            all.push(seen);
+            all.push(Arc::new(seen));
         }
         self.is_crowded = has_room && !fits;
         self.left_out |= self.is_crowded;
@@ -190,9 +247,9 @@ impl Observer {
         self.len = self.len.saturating_sub(before.0).saturating_add(after.0);
         self.bytes = self.bytes.saturating_sub(before.1).saturating_add(after.1);
         if all.is_empty() {
-            self.seen.remove(&passing.slot);
+            self.seen.remove(&slot);
         }
-        false
+        None
     }
 
     /// Removes the responses of a slot, after a purge or an unsafe request that succeeded.
@@ -224,16 +281,31 @@ impl Observer {
 }
 
 /// Returns their number and their bytes.
-fn measure(all: &[Seen]) -> (usize, usize) {
-    (all.len(), all.iter().map(Seen::bytes).sum())
+fn measure(all: &[Arc<Seen>]) -> (usize, usize) {
+    (all.len(), all.iter().map(|seen| seen.bytes()).sum())
 }
 
-/// The bytes of a response without the fields that its Vary names, with its entry among the keys.
-const OVERHEAD: usize = size_of::<Seen>() + 64;
+/// The bytes of a response without what its request had, with its entry among the keys.
+const OVERHEAD: usize = size_of::<Seen>() + 96;
 
 impl Seen {
     fn bytes(&self) -> usize {
-        OVERHEAD.saturating_add(self.variant.selecting.bytes())
+        OVERHEAD.saturating_add(self.variant.selecting.bytes()).saturating_add(self.parts.bytes())
+    }
+
+    /// Compares it with another response for its key.
+    fn compare(&self, print: Print, parts: &Parts, url: String) -> Comparison {
+        let mut differs = Vec::new();
+        if self.print.status != print.status {
+            differs.push(format!("status {}, {}", self.print.status, print.status));
+        }
+        if self.print.location != print.location {
+            differs.push("location".to_owned());
+        }
+        if self.print.body != print.body {
+            differs.push("body".to_owned());
+        }
+        Comparison { differs, unlike: self.parts.unlike(parts), url }
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -252,8 +324,9 @@ impl PassingBody {
 }
 
 /// Hashes values with their lengths, so that no two lists are equal by concatenation.
-fn digest_of<'a>(values: impl Iterator<Item = &'a [u8]>) -> Hash {
+fn digest_of<'a>(key: u64, values: impl Iterator<Item = &'a [u8]>) -> Hash {
     let mut hasher = Xxh3::new();
+    hasher.update(&key.to_le_bytes());
     for value in values {
         hasher.update(&(value.len() as u64).to_le_bytes());
         hasher.update(value);

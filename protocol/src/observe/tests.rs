@@ -1,6 +1,6 @@
 //! Responses of one group, one after another.
 
-use super::*;
+use super::{word::Word, *};
 use crate::request::Field;
 
 type Fields = &'static [Field<'static>];
@@ -14,10 +14,11 @@ struct Passes {
     group: Group,
     observed: Observer,
     now: u64,
+    route: Option<&'static str>,
 }
 
 fn passes(group: &str) -> Passes {
-    Passes { group: Group::for_tests(group), observed: Observer::new(LIMITS), now: 0 }
+    Passes { group: Group::for_tests(group), observed: Observer::new(LIMITS), now: 0, route: None }
 }
 
 impl Passes {
@@ -35,6 +36,8 @@ impl Passes {
             verified: false,
             response: &response,
             times: AT_ONCE,
+            route: self.route,
+            by_coordinator: false,
         };
         self.observed.begin(&passed, self.now)
     }
@@ -42,7 +45,11 @@ impl Passes {
     /// Whether a response would have been answered with another one. `None`: it is not looked at.
     fn pass(&mut self, asked: Fields, status: u16, fields: Fields, body: &str) -> Option<bool> {
         let passing = self.begins("/a", asked, status, fields)?.piece(body.as_bytes())?;
-        Some(self.observed.finish(passing, self.now))
+        Some(self.ends(passing))
+    }
+
+    fn ends(&mut self, passing: PassingBody) -> bool {
+        self.observed.finish(passing, self.now).is_some_and(|compared| compared.is_mismatch())
     }
 }
 
@@ -67,13 +74,13 @@ fn the_first_is_what_all_would_have_had_however_the_pieces_fall() {
     for pieces in [&["abc"][..], &["a", "", "bc"], &["ab", "c"]] {
         let passing =
             pieces.iter().fold(passes.begins("/a", &[], 200, FRESH), |passing, piece| passing?.piece(piece.as_bytes()));
-        assert!(!passes.observed.finish(passing.unwrap(), 0), "{pieces:?}");
+        assert!(!passes.ends(passing.unwrap()), "{pieces:?}");
     }
     let two = [
         passes.begins("/b", &[], 200, FRESH).unwrap(),
         passes.begins("/b", &[], 200, FRESH).unwrap().piece(b"x").unwrap(),
     ];
-    assert_eq!(two.map(|passing| passes.observed.finish(passing, 0)), [false, true], "under way at once");
+    assert_eq!(two.map(|passing| passes.ends(passing)), [false, true], "under way at once");
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn a_full_memory_keeps_what_it_has_until_its_time_is_over() {
     let mut passes = passes("{}");
     let pass = |passes: &mut Passes, target: &str, body: &str| {
         let passing = passes.begins(target, &[], 200, FRESH).unwrap().piece(body.as_bytes()).unwrap();
-        passes.observed.finish(passing, passes.now)
+        passes.ends(passing)
     };
     for n in 0..1000 {
         pass(&mut passes, &format!("/{n}"), "1");
@@ -173,9 +180,9 @@ fn what_was_under_way_when_its_key_changed_tells_nothing_of_later() {
     let mut passes = passes("{}");
     let (old, other) = (passes.begins("/a", &[], 200, FRESH).unwrap(), passes.begins("/b", &[], 200, FRESH).unwrap());
     passes.observed.clear();
-    assert!(!passes.observed.finish(old, 0));
+    assert!(!passes.ends(old));
     assert_eq!([2, 2, 3].map(|n| passes.pass(&[], 200, FRESH, &n.to_string())), [false, false, true].map(Some));
-    assert!(!passes.observed.finish(other, 0));
+    assert!(!passes.ends(other));
 }
 
 #[test]
@@ -198,7 +205,7 @@ fn what_is_remembered_is_bounded_in_bytes_and_there_is_room_again_when_its_time_
         let passing =
             passes.begins(&format!("/{n}"), vec![(&b"x"[..], value.leak().as_bytes())].leak(), 200, vary).unwrap();
         let passing = passing.piece(body.as_bytes()).unwrap();
-        passes.observed.finish(passing, passes.now)
+        passes.ends(passing)
     };
     for n in 0..90 {
         pass(&mut passes, n, "1");
@@ -224,4 +231,157 @@ fn what_is_good_for_days_is_watched_for_minutes() {
     passes.pass(&[], 200, days, "1");
     passes.now = MAX_TIME;
     assert_eq!(passes.pass(&[], 200, days, "2"), Some(false));
+}
+
+/// Compares the responses to two requests of a group.
+fn compared(group: &str, routes: [Option<&'static str>; 2], asked: [(&str, Fields); 2]) -> Comparison {
+    let mut passes = passes(group);
+    let mut last = None;
+    for (at, (route, (target, fields))) in routes.into_iter().zip(asked).enumerate() {
+        passes.route = route;
+        let passing = passes.begins(target, fields, 200, FRESH).unwrap().piece(at.to_string().as_bytes()).unwrap();
+        last = passes.observed.finish(passing, 0);
+    }
+    last.unwrap()
+}
+
+#[test]
+fn what_differs_in_two_requests_and_is_not_in_the_key_is_named_and_no_value_is() {
+    let asked: [Fields; 2] = [
+        &[
+            (b"x-tenant", b"SECRET1"),
+            (b"x-same", b"SECRET"),
+            (b"x-keyed", b"SECRET"),
+            (b"cookie", b"a=SECRET1; b=SECRET; keyed=SECRET; =SECRET; SECRET"),
+            (b"x-only", b"SECRET"),
+            (b"connection", b"SECRET1"),
+            (b"x-envoy-internal", b"SECRET1"),
+            (b"content-length", b"0"),
+        ],
+        &[
+            (b"x-tenant", b"SECRET1"),
+            (b"x-tenant", b"SECRET2"),
+            (b"x-same", b"SECRET"),
+            (b"x-keyed", b"SECRET"),
+            (b"cookie", b"a=SECRET2; b=SECRET; keyed=SECRET; other=SECRET"),
+            (b"connection", b"SECRET2"),
+            (b"x-envoy-internal", b"SECRET2"),
+        ],
+    ];
+    let group = r#"{"share": {"cookie": true}, "key": {"headers": ["x-keyed"], "cookies": ["keyed"], "query": {"exclude": ["u*"]}}}"#;
+    let targets = ["/a?page=SECRET&user=SECRET1&SECRET", "/a?page=SECRET&user=SECRET2&SECRET"];
+    let one = compared(group, [Some("v1"), Some("v2")], [(targets[0], asked[0]), (targets[1], asked[1])]);
+    let unlike = ["route", "header x-tenant", "cookie a", "query user", "header x-only", "cookie other"];
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(one.unlike.clone()), sorted(unlike.map(str::to_owned).to_vec()));
+    assert_eq!((&*one.url, &*one.differs), ("http://h/a?page&user", &["body".to_owned()][..]));
+    assert!(!format!("{one:?}").contains("SECRET"), "{one:?}");
+}
+
+#[test]
+fn hosts_of_a_group_that_shares_them_and_what_a_coordinator_loaded_are_parts() {
+    let hosts = Group::for_tests(r#"{"match": {"hosts": ["a", "b"]}, "key": {"host": "none"}}"#);
+    let mut observer = Observer::new(LIMITS);
+    let mut last = None;
+    for (host, by_coordinator) in [("a", false), ("b", true)] {
+        let request = Request::read(b"GET", b"http", host.as_bytes(), b"/", &[]).unwrap();
+        let (key, response) = (Key::of(&hosts, &request, None), Response { status: 200, fields: FRESH });
+        let (verified, times, route) = (false, AT_ONCE, None);
+        let (group, request, response, key) = (&hosts, &request, &response, &key);
+        let passed = PassedResponse { group, key, request, verified, response, times, route, by_coordinator };
+        let passing = observer.begin(&passed, 0).unwrap();
+        last = observer.finish(passing, 0);
+    }
+    let last = last.unwrap();
+    assert_eq!((last.is_mismatch(), &*last.unlike), (false, &["host".to_owned(), "coordinator".to_owned()][..]));
+}
+
+#[test]
+fn a_status_and_a_location_are_told_apart_from_a_body() {
+    let mut passes = passes("{}");
+    let to = |location: &'static [u8]| -> Fields {
+        vec![(&b"cache-control"[..], &b"max-age=60"[..]), (b"location", location)].leak()
+    };
+    let mut finish = |status, fields, body: &str| {
+        let passing = passes.begins("/a", &[], status, fields).unwrap().piece(body.as_bytes()).unwrap();
+        passes.observed.finish(passing, 0)
+    };
+    assert_eq!(finish(302, to(b"/1"), ""), None);
+    assert_eq!(finish(302, to(b"/2"), "").unwrap().differs, ["location"]);
+    assert_eq!(finish(404, to(b"/1"), "gone").unwrap().differs, ["status 302, 404", "body"]);
+}
+
+#[test]
+fn a_coordinator_reads_what_a_proxy_says_of_the_rules_of_now_and_nothing_else() {
+    let group = Group::for_tests("{}");
+    let told = compared("{}", [None, None], [("/a?q=1", &[(b"x-tenant", b"1")]), ("/a?q=1", &[])]);
+    let words = word::words(&group, &told, true);
+    let read: Vec<_> = words.iter().map(|text| word::read(&group, text).unwrap()).collect();
+    let difference = Word::Difference { differs: vec!["body"], unlike: vec!["header x-tenant"], url: "http://h/a?q" };
+    assert_eq!(read, [Word::Compared, Word::Mismatch, Word::InMismatch("header x-tenant"), difference]);
+    assert!(words.iter().all(|text| word::is_observed(text)) && word::is_difference(&words[3]));
+    let other = Group::for_tests(r#"{"key": {"headers": ["x-tenant"]}}"#);
+    assert!(words.iter().all(|text| word::read(&other, text).is_none()), "other rules");
+    let start = format!("observed {} ", group.digest());
+    for odd in [
+        "compared\tx",
+        "compares",
+        "in-match",
+        "in-match\theader",
+        "in-match\theader a b",
+        "in-match\tsecret x",
+        "in-match\theader <b>",
+        "in-match\troute x",
+        "in-match\theader \u{1b}[1m",
+        "difference\t\t\thttp://h/",
+        "difference\tweather\t\thttp://h/",
+        "difference\tstatus 1, 2\t\thttp://h/",
+        "difference\tbody\t\thttp://h/?q=secret",
+        "difference\tbody\t\thttp://h/ x",
+        "difference\tbody\t\thttp://h/\tx",
+        "difference\tbody\t\thttp://h/\u{e9}",
+    ] {
+        assert_eq!(word::read(&group, &format!("{start}{odd}")), None, "{odd:?}");
+    }
+    assert_eq!(word::read(&group, &format!("{start}in-match\theader {}", "x".repeat(65))), None);
+    assert_eq!(word::read(&group, &format!("{start}difference\tbody\t\thttp://h/{}", "x".repeat(2000))), None);
+    assert_eq!(word::read(&group, "hot"), None);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_request_has_its_parts_are_few_their_names_are_plain_and_what_is_told_is_read(
+        names in proptest::collection::vec("[ -~]{1,80}", 0..80),
+        cookies in proptest::collection::vec("[ -~]{0,40}=VALUE", 0..80),
+        pairs in proptest::collection::vec("[a-zA-Z0-9%<>\\[\\]'\"]{0,40}=VALUE", 0..80),
+    ) {
+        let group = Group::for_tests(r#"{"key": {"query": {"exclude": ["*"]}}}"#);
+        let cookie = cookies.join("; ");
+        let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let mut fields: Vec<Field<'_>> = names.iter().map(|name| (name.as_bytes(), &b"VALUE"[..])).collect();
+        fields.push((b"cookie", cookie.as_bytes()));
+        let target = format!("/<p>?{}", pairs.join("&"));
+        let mut observer = Observer::new(LIMITS);
+        let mut last = None;
+        for (fields, target) in [(&[][..], "/<p>"), (&fields, &*target)] {
+            let Ok(request) = Request::read(b"GET", b"http", b"h", target.as_bytes(), fields) else { return Ok(()) };
+            let (key, response) = (Key::of(&group, &request, None), Response { status: 200, fields: FRESH });
+            let passed = PassedResponse {
+                group: &group, key: &key, request: &request, verified: false, response: &response, times: AT_ONCE,
+                route: None, by_coordinator: false,
+            };
+            let Some(passing) = observer.begin(&passed, 0) else { return Ok(()) };
+            let passing = passing.piece(target.as_bytes()).unwrap();
+            proptest::prop_assert!(passing.parts.bytes() <= 3 * 2048 && passing.url.len() <= 256);
+            last = observer.finish(passing, 0);
+        }
+        let Some(last) = last else { return Ok(()) };
+        proptest::prop_assert!(last.unlike.len() <= 48 && !format!("{last:?}").contains("VALUE"), "{last:?}");
+        for text in word::words(&group, &last, true) {
+            proptest::prop_assert!(text.len() <= 1024 && word::read(&group, &text).is_some(), "{text:?}");
+        }
+    }
 }

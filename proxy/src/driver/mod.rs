@@ -75,8 +75,10 @@ impl Driver {
 
     /// Such a worker behind a state that other threads use, too.
     pub fn of(number: u64, proxy: &str, cluster: &str, state: Arc<HotState>) -> Self {
+        let mut worker = Worker::of(state);
+        worker.observed = worker.observed.keyed(number);
         Self {
-            worker: Worker::of(state),
+            worker,
             feed: Feed::new(number, proxy, cluster),
             feed_token: None,
             cluster: cluster.to_owned(),

@@ -7,7 +7,6 @@ use crate::{
         sample::Sample,
     },
     state::{
-        counters::Outcome,
         listener_config::{Listener, Side},
         worker::Worker,
     },
@@ -22,6 +21,7 @@ const MAX_OBSERVING: usize = 256;
 pub struct ObservedRequest {
     group: Arc<Group>,
     key: Key,
+    route: Option<Route>,
     verified: bool,
     map: Vec<u8>,
     began: u64,
@@ -59,10 +59,13 @@ impl Observable<'_> {
         }
         let key = Key::of(group, request, route.as_ref().map(|route| route.as_str().as_bytes()));
         let verified = facts.verified();
-        Sample { listener, side, group, request, key: &key, route, verified }.add(worker, arrival, now);
+        Sample { listener, side, group, request, key: &key, route: route.clone(), verified }.add(worker, arrival, now);
+        // What is not in the key may explain a difference.
+        let route = route.or_else(|| Some(Route::new(&facts.cluster()?, &facts.route().unwrap_or_default())));
         Some(ObservedRequest {
             group: group.clone(),
             key,
+            route,
             verified,
             map: arrival.head.encode(),
             began: now,
@@ -90,6 +93,8 @@ impl ObservedRequest {
             verified: self.verified,
             response,
             times,
+            route: self.route.as_ref().map(Route::as_str),
+            by_coordinator: false,
         };
         let passing = worker.observed.begin(&passed, now)?;
         Some(ObservedResponse { group: self.group.clone(), passing, _seat: self.seat })
@@ -105,8 +110,8 @@ impl ObservedResponse {
 
     /// Compares the response, which is complete, with the one that the cache would have given.
     pub fn finish(self, worker: &mut Worker, now: u64) {
-        if worker.observed.finish(self.passing, now) {
-            worker.counters.count_request(self.group.name(), Outcome::Mismatch);
+        if let Some(compared) = worker.observed.finish(self.passing, now) {
+            worker.counters.count_comparison(&self.group, &compared);
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     },
     request::{arrival::Arrival, callout},
     state::{
-        counters::Outcome,
         hit_for_pass::PassScope,
         listener_config::{Listener, Side},
         lookup::{LookupRequest, PeerLookup},
@@ -112,9 +111,11 @@ pub fn compare(
         verified: of.verified,
         response: &Response { status: response.status, fields: &fields },
         times,
+        route: of.route.as_ref().map(Route::as_str),
+        by_coordinator: true,
     };
     let passing = worker.observed.begin(&passed, now).and_then(|passing| passing.piece(&response.body));
-    if passing.is_some_and(|passing| worker.observed.finish(passing, now)) {
-        worker.counters.count_request(of.group.name(), Outcome::Mismatch);
+    if let Some(compared) = passing.and_then(|passing| worker.observed.finish(passing, now)) {
+        worker.counters.count_comparison(&of.group, &compared);
     }
 }

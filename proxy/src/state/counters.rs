@@ -1,6 +1,10 @@
 //! Counters: of this worker for Envoy's own metrics, and by group for the coordinators.
 
 pub use meshcache_protocol::Reason;
+use meshcache_protocol::{
+    Group,
+    observe::{Comparison, word},
+};
 use std::collections::BTreeMap;
 
 /// The number of requests by group and outcome, as the feed reports it.
@@ -134,12 +138,15 @@ pub struct Counters {
     outcomes: [u64; Outcome::ALL.len()],
     reasons: [u64; PASS_REASONS.len()],
     events: [u64; Event::ALL.len()],
+    /// What groups that observe have compared, as words of the feed.
+    observed: GroupCounts,
 }
 
 impl Default for Counters {
     fn default() -> Self {
         let (outcomes, events) = ([0; Outcome::ALL.len()], [0; Event::ALL.len()]);
-        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASS_REASONS.len()], events }
+        let observed = GroupCounts::new();
+        Self { groups: Vec::new(), last: 0, outcomes, reasons: [0; PASS_REASONS.len()], events, observed }
     }
 }
 
@@ -163,6 +170,19 @@ impl Counters {
         }
     }
 
+    /// Counts two responses of a group that observes, and what was compared of them where there is room for all of it:
+    /// a part of it would mislead.
+    pub fn count_comparison(&mut self, group: &Group, compared: &Comparison) {
+        if compared.is_mismatch() {
+            self.count_request(group.name(), Outcome::Mismatch);
+        }
+        let own = self.observed.entry(group.name().to_owned()).or_default();
+        // One difference until the next report: an example.
+        let words = word::words(group, compared, !own.keys().any(|known| word::is_difference(known)));
+        let words = [(group.name().to_owned(), words.into_iter().map(|word| (word, 1)).collect())];
+        merge(&mut self.observed, &words.into());
+    }
+
     /// Counts the reason of a pass.
     pub fn count_pass(&mut self, reason: Reason) {
         // A test shows that every reason of this crate is among them.
@@ -183,7 +203,8 @@ impl Counters {
 
     /// Moves the counts of others here.
     pub fn absorb(&mut self, others: &mut Self) {
-        let Self { groups, last: _, outcomes, reasons, events } = std::mem::take(others);
+        let Self { groups, last: _, outcomes, reasons, events, observed } = std::mem::take(others);
+        merge(&mut self.observed, &observed);
         sum(&mut self.outcomes, &outcomes);
         sum(&mut self.reasons, &reasons);
         sum(&mut self.events, &events);
@@ -199,7 +220,7 @@ impl Counters {
     /// Returns the counts by group.
     pub fn groups(&self) -> GroupCounts {
         // Inserted one by one: to collect a map is to sort, in much code.
-        let mut all = GroupCounts::new();
+        let mut all = self.observed.clone();
         for (group, counters) in &self.groups {
             for (outcome, n) in Outcome::ALL.iter().zip(counters).filter(|(_, n)| **n > 0) {
                 all.entry(group.clone()).or_default().insert(outcome.label().to_owned(), *n);
@@ -211,6 +232,7 @@ impl Counters {
     /// Clears the counts by group, after they were handed over.
     pub fn clear_groups(&mut self) {
         self.groups.clear();
+        self.observed.clear();
     }
 
     /// Hands over the counts for Envoy's metrics: the index among [`metric_names`] and the increment.
@@ -235,11 +257,18 @@ pub fn metric_names() -> impl Iterator<Item = String> {
     outcomes.chain(reasons).chain(Event::ALL.iter().map(|e| format!("meshcache_filter_{}", e.label())))
 }
 
-/// Adds counts to others.
+/// Adds counts to others. Of what was observed all of a group is added, or nothing for lack of room.
 pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
     for (group, outcomes) in more {
+        let words = into.values().chain([outcomes]).flat_map(BTreeMap::keys);
+        let is_full = words.filter(|word| word::is_observed(word)).count() > word::MAX_WORDS;
         let counters = into.entry(group.clone()).or_default();
+        let is_new = |word: &String| !counters.contains_key(word);
+        let leaves_out = is_full && outcomes.keys().any(|word| word::is_observed(word) && is_new(word));
         for (outcome, n) in outcomes {
+            if leaves_out && word::is_observed(outcome) {
+                continue;
+            }
             let counter = counters.entry(outcome.clone()).or_default();
             *counter = counter.saturating_add(*n);
         }

@@ -1,5 +1,6 @@
 //! `mode: observe` for plain clients: compares a response that passes with the one that the cache would have given.
 
+pub(crate) mod evidence;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,12 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use meshcache_protocol::{self as protocol, PassedResponse, PassingBody, groups::Mode};
+use meshcache_protocol::{
+    self as protocol, PassedResponse, PassingBody,
+    feed::FeedRequest,
+    groups::Mode,
+    observe::{Comparison, word},
+};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -40,6 +46,8 @@ pub(crate) fn begin(cache: &Arc<Cache>, asked: &CacheRequest<'_>, brought: &Orig
             verified: asked.verified(),
             response,
             times: brought.times,
+            route: None,
+            by_coordinator: false,
         };
         cache.observed.lock().begin(&passed, brought.at)
     })?;
@@ -52,17 +60,36 @@ impl Observation {
         Some(self)
     }
 
-    /// Compares the whole response, and counts a mismatch.
+    /// Compares the whole response, and records what that shows.
     fn end(self) {
         let Self { cache, served, passing } = self;
         let mut observed = cache.observed.lock();
-        let (differs, left_out) = (observed.finish(passing, cache.clock.now()), observed.take_left_out());
+        let now = cache.clock.now();
+        let (compared, left_out) = (observed.finish(passing, now), observed.take_left_out());
         drop(observed);
-        if differs {
+        if compared.as_ref().is_some_and(Comparison::is_mismatch) {
             served.metrics.observe_mismatches.inc();
+        }
+        if let Some(compared) = compared {
+            served.evidence.lock().record(compared, now);
         }
         if left_out {
             cache.metrics.count_limit_reached(ProcessLimit::Observed);
+        }
+    }
+}
+
+/// Records what a proxy has compared. It is anybody's word, and taken for groups that observe by the rules of now.
+pub(crate) fn record_told(cache: &Cache, report: &FeedRequest) {
+    let table = cache.group_table();
+    for (group, words) in &report.requests {
+        let Some(served) = table.named(group).filter(|served| served.group.config().mode == Mode::Observe) else {
+            continue;
+        };
+        for (text, times) in words.iter().take(2 * word::MAX_WORDS).filter(|(text, _)| word::is_observed(text)) {
+            if let Some(word) = word::read(&served.group, text) {
+                served.evidence.lock().record_told(word, *times, cache.clock.now());
+            }
         }
     }
 }
