@@ -1,6 +1,10 @@
 //! What this coordinator tells of itself.
 
-use crate::{inquiry::{Inquiry, observed}, store::usage::Usage, telemetry::readings::GroupReadings};
+use crate::{
+    inquiry::{Inquiry, observed},
+    store::usage::Usage,
+    telemetry::readings::GroupReadings,
+};
 use meshcache_admin::{ConfigState, CoordinatorState, GroupState, Saved};
 use meshcache_protocol::Group;
 use serde_json::Value;

@@ -1,13 +1,16 @@
 //! The program `meshcache`, run as a user runs it, and one case of it: a service, a group, a request, and why it was not
 //! answered from the cache.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    process::{Command, Stdio},
+};
 
 use meshcache_admin::Why;
 use meshcache_tests::{Answer, Ask, Coordinator, Origin, Reply, artifact, await_until, wait::SOON};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, process::Command};
 
 /// The host of the group.
 pub(crate) const HOST: &str = "case.test";
@@ -18,11 +21,15 @@ async fn run(arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
     std::env::vars().filter(|(name, _)| name.starts_with("MESHCACHE_")).for_each(|(name, _)| {
         command.env_remove(name);
     });
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap();
-    // One that reads nothing is gone before.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
-    let out = child.wait_with_output().await.unwrap();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = input.to_owned();
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        // One that reads nothing is gone before.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    });
+    let out = ended.await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (out.status.code(), text(&out.stdout), text(&out.stderr))
 }

@@ -12,6 +12,9 @@ use crate::screen::Screen;
 /// How often the line on a terminal is renewed: seldom enough to cost the Envoys nothing that a measurement would show.
 const RENEWED: Duration = Duration::from_secs(1);
 
+/// How often it looks at most until the numbers stand still.
+const MOST_LOOKS: usize = 5;
+
 /// The numbers of a mesh, and where they are shown.
 #[derive(Clone)]
 pub(crate) struct Live {
@@ -38,21 +41,21 @@ impl Told {
 }
 
 impl Live {
-    /// Of this mesh. On a terminal the line is renewed from now on.
+    /// Of this mesh, asked from now on; on a terminal the line is renewed each time.
     pub(crate) fn of(mesh: &Mesh, screen: Screen) -> Live {
         let coordinators = mesh.coordinators.all.iter().map(|one| (one.ports.admin, Told::default())).collect();
         let envoys = mesh.envoys.iter().map(|envoy| envoy.admin).collect();
         let live = Live { screen, coordinators: Arc::new(Mutex::new(coordinators)), envoys };
-        if live.screen.is_terminal() {
-            let live = live.clone();
-            tokio::spawn(async move {
-                loop {
-                    let line = live.text().await;
-                    live.screen.renew(&line);
-                    tokio::time::sleep(RENEWED).await;
+        let asking = live.clone();
+        tokio::spawn(async move {
+            loop {
+                let line = asking.text().await;
+                if asking.screen.is_terminal() {
+                    asking.screen.renew(&line);
                 }
-            });
-        }
+                tokio::time::sleep(RENEWED).await;
+            }
+        });
         live
     }
 
@@ -64,8 +67,23 @@ impl Live {
         }
     }
 
-    /// What the mesh saved, in one sentence.
-    pub(crate) async fn saved(&self) -> Saved {
+    /// What the mesh saved, when proxies have told all that they counted.
+    pub(crate) async fn settled(&self) -> Saved {
+        let mut before = self.saved().await;
+        for _ in 0..MOST_LOOKS {
+            // A proxy tells once a second.
+            tokio::time::sleep(RENEWED + RENEWED / 4).await;
+            let now = self.saved().await;
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        before
+    }
+
+    /// What the mesh saved so far.
+    async fn saved(&self) -> Saved {
         let all: Vec<SocketAddr> = self.coordinators.lock().iter().map(|(at, _)| *at).collect();
         for at in all {
             let told = own(at).await;

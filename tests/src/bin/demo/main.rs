@@ -80,7 +80,7 @@ async fn story() -> bool {
     live.line().await;
     let kept = tell.table(filter);
     tell.line("");
-    tell.line(&format!("In all: {}", live.saved().await));
+    tell.line(&format!("In all: {}", live.settled().await));
     if !kept {
         logs(&tell, &mesh);
     }
