@@ -22,8 +22,9 @@ check: ## what one runs while working, in less than a minute: formatting, clippy
 build: setup wasm ## the filter as Wasm and the coordinator
 	cargo build -p meshcache-coordinator --release
 
-install: ## the program into ~/.cargo/bin: meshcache serve, why, top and so on
-	cargo install --path coordinator --locked
+install: ## the program into ~/.cargo/bin, by its first name and as a plugin of kubectl, too (ROOT=/usr/local: there)
+	cargo install --path coordinator --locked --bin meshcache $(if $(ROOT),--root $(ROOT))
+	cd $(or $(ROOT),$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}})/bin && ln -sf meshcache meshcache-coordinator && ln -sf meshcache kubectl-meshcache
 
 wasm:
 	cargo build -p meshcache-filter $(wasm)

@@ -9,7 +9,7 @@ pub mod groups;
 pub mod keys;
 pub mod output;
 pub mod purge;
-mod query;
+pub mod query;
 pub mod ring;
 pub mod server;
 pub mod stat;

@@ -1,5 +1,6 @@
 //! Paths with a query, written so that no value can end it.
 
+use clap::Args;
 use std::fmt::Write;
 
 /// A path with a query.
@@ -33,9 +34,46 @@ impl Query {
     }
 }
 
+/// Which requests are wanted.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Which {
+    /// Only of this group
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Only with this outcome: hit, miss, pass ...
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+    /// Only for this reason: docs/reasons.md
+    #[arg(long, value_name = "REASON")]
+    pub reason: Option<String>,
+    /// Only with this status
+    #[arg(long, value_name = "404|5xx")]
+    pub status: Option<String>,
+    /// Only whose path begins so
+    #[arg(long, value_name = "PREFIX")]
+    pub path: Option<String>,
+}
+
+impl Which {
+    /// Asks for these.
+    pub(crate) fn of(&self, query: Query) -> Query {
+        let query = query.and("group", self.group.as_deref()).and("outcome", self.outcome.as_deref());
+        let query = query.and("reason", self.reason.as_deref()).and("status", self.status.as_deref());
+        query.and("path", self.path.as_deref())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn which_requests_are_wanted_is_asked_of_the_server() {
+        assert_eq!(Which::default().of(Query::of("/tail")).path(), "/tail");
+        let (group, status) = (Some("a b".to_owned()), Some("5xx".to_owned()));
+        let some = Which { group, status, path: Some("/x&y".to_owned()), ..Which::default() };
+        assert_eq!(some.of(Query::of("/tail")).path(), "/tail?group=a%20b&status=5xx&path=%2Fx%26y");
+    }
 
     #[test]
     fn a_value_is_one_value_whatever_is_in_it() {

@@ -209,7 +209,7 @@ fn a_line_names_what_is_wrong_with_a_token_server() {
         ),
         (
             "clientId: me, clientSecret: hunter2",
-            "7: groups[0].origin.auth.oauth2.clientSecret: unknown field `clientSecret`, expected one of tokenUrl, clientId, method, clientSecretFile, ",
+            "7: groups[0].origin.auth.oauth2.clientSecret: unknown field `clientSecret` (did you mean `clientSecretFile`?), expected one of tokenUrl, clientId, method, clientSecretFile, ",
         ),
         (
             "clientId: me, clientSecretFile: /s, keyFile: /k",

@@ -144,7 +144,7 @@ fn looks_right(image: &Image) {
         assert_eq!(config["Labels"][format!("org.opencontainers.image.{label}")], value, "{config}");
     }
     // A number: only so the kubelet can see that it is not root.
-    assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("65532:65532"), &json!(["/meshcache-coordinator"])));
+    assert_eq!((&config["User"], &config["Entrypoint"]), (&json!("65532:65532"), &json!(["/meshcache"])));
     let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
     assert_eq!(ports, ["8080/tcp", "8081/tcp", "8082/tcp", "8083/tcp"]);
     assert!(config["Env"].as_array().unwrap().contains(&json!("MESHCACHE_FILTER=/filter.wasm")), "{config}");
@@ -155,7 +155,7 @@ fn looks_right(image: &Image) {
         config["Env"].as_array().unwrap().contains(&json!(format!("MESHCACHE_NATIVE_FILTER={}", named.join(",")))),
         "{config}"
     );
-    let own = ["filter.wasm", "meshcache-coordinator"].map(str::to_owned).into_iter();
+    let own = ["filter.wasm", "meshcache", "meshcache-coordinator"].map(str::to_owned).into_iter();
     assert_eq!(image.files(), own.chain(native).collect());
     for native in images("native") {
         // Those of all architectures: its proxies may be on others.
@@ -164,7 +164,9 @@ fn looks_right(image: &Image) {
     }
     assert!(image.bytes("filter.wasm") == std::fs::read(artifact::filter()).unwrap(), "the module that the tests run");
 
-    let program = image.bytes("meshcache-coordinator");
+    let link = std::fs::read_link(image.root.path().join("meshcache-coordinator")).unwrap();
+    assert_eq!(link, Path::new("meshcache"), "the first name costs no second copy");
+    let program = image.bytes("meshcache");
     let (interpreter, dynamic_tls) = (3, 7);
     assert!(!segments(&program).contains(&interpreter), "nothing else is there that it could be linked with");
     assert!(

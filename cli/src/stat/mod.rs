@@ -35,7 +35,7 @@ pub struct Flags {
     #[arg(short, long, value_name = "GROUP")]
     pub group: Option<String>,
     /// Write so many blocks, also in a terminal. Piped: 1
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// How often to ask
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = pace::parse)]

@@ -7,7 +7,7 @@ mod tests;
 use crate::{
     failed::{Failed, NoAnswer},
     output::{Format, Output, Status},
-    query::Query,
+    query::{Query, Which},
     server::{Lines, Server},
     terminal::{paint, screen},
 };
@@ -28,32 +28,12 @@ It ends with Ctrl-C; where the server starts anew it goes on.";
 /// The flags.
 #[derive(Clone, Debug, Args)]
 pub struct Flags {
-    /// Only of this group
-    #[arg(short, long, value_name = "GROUP")]
-    pub group: Option<String>,
-    /// Only with this outcome: hit, hot, miss, pass ...
-    #[arg(long, value_name = "OUTCOME")]
-    pub outcome: Option<String>,
-    /// Only for this reason: docs/reasons.md
-    #[arg(long, value_name = "REASON")]
-    pub reason: Option<String>,
-    /// Only with this status
-    #[arg(long, value_name = "404|5xx")]
-    pub status: Option<String>,
-    /// Only whose path begins so
-    #[arg(long, value_name = "PREFIX")]
-    pub path: Option<String>,
+    /// Which requests.
+    #[command(flatten)]
+    pub which: Which,
     /// End after so many requests
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-}
-
-impl Flags {
-    fn path(&self) -> String {
-        let query = Query::of("/tail").and("group", self.group.as_deref()).and("outcome", self.outcome.as_deref());
-        let query = query.and("reason", self.reason.as_deref()).and("status", self.status.as_deref());
-        query.and("path", self.path.as_deref()).path()
-    }
 }
 
 /// The first pause before the server is asked again.
@@ -70,7 +50,7 @@ pub async fn run(flags: Flags, server: &Server, output: &Output) -> Result<Statu
 }
 
 async fn follow(flags: &Flags, server: &Server, output: &Output) -> Result<Status, Failed> {
-    let path = flags.path();
+    let path = flags.which.of(Query::of("/tail")).path();
     // A server that is not there, or takes no such filter, is told and not waited for.
     let mut lines = server.lines(&path).await?;
     let mut left = flags.count.unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-use super::{Flags, line};
+use super::line;
 use crate::terminal::paint;
 use meshcache_admin::EndedRequest;
 use std::time::Duration;
@@ -79,17 +79,4 @@ fn whatever_a_client_wrote_moves_no_cursor() {
     let json = line::json(&EndedRequest { took: 1.0, ..wild.clone() }).unwrap();
     assert!(json.ends_with("}\n") && !json.trim_end().contains(char::is_control), "{json:?}");
     assert_eq!(serde_json::from_str::<EndedRequest>(&json).unwrap().path, wild.path, "and is the same for programs");
-}
-
-#[test]
-fn filters_are_asked_for_at_the_server() {
-    let none = || Flags { group: None, outcome: None, reason: None, status: None, path: None, count: None };
-    assert_eq!(none().path(), "/tail");
-    let some = Flags {
-        group: Some("a b".to_owned()),
-        status: Some("5xx".to_owned()),
-        path: Some("/x&y".to_owned()),
-        ..none()
-    };
-    assert_eq!(some.path(), "/tail?group=a%20b&status=5xx&path=%2Fx%26y");
 }

@@ -8,7 +8,7 @@ mod view;
 use crate::{
     failed::{Failed, NoAnswer},
     output::{Format, Output, Status},
-    query::Query,
+    query::{Query, Which},
     server::Server,
     terminal::{
         pace, paint,
@@ -65,14 +65,14 @@ pub struct Flags {
         hide_possible_values = true
     )]
     pub by: By,
-    /// Only of this group
-    #[arg(short, long, value_name = "GROUP")]
-    pub group: Option<String>,
+    /// Of which requests.
+    #[command(flatten)]
+    pub which: Which,
     /// At most so many rows
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200))]
     pub limit: u16,
     /// Write so many tables, also in a terminal. Piped: 1
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// How often to ask
     #[arg(long, default_value = "1s", value_name = "TIME", value_parser = pace::parse)]
@@ -135,8 +135,8 @@ async fn ask(server: &Server, by: TopBy, flags: &Flags, limit: u16) -> Answer {
 }
 
 async fn ask_top(server: &Server, by: TopBy, flags: &Flags, limit: u16) -> Result<Top, NoAnswer> {
-    let query = Query::of("/top").and("by", Some(view::word(by))).and("group", flags.group.as_deref());
-    server.get(&query.and("limit", Some(&limit.to_string())).path()).await
+    let query = Query::of("/top").and("by", Some(view::word(by))).and("limit", Some(&limit.to_string()));
+    server.get(&flags.which.of(query).path()).await
 }
 
 /// What the mesh saved. Without it the table is still one.

@@ -33,6 +33,20 @@ pub enum Command {
     /// Commands that ask a server.
     #[command(flatten)]
     Client(meshcache_cli::Command),
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        #[arg(value_name = "bash|zsh|fish", hide_possible_values = true)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page of the program, or of one of its commands
+    #[command(after_help = MAN)]
+    Man {
+        /// The command. Default: the program
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
     /// Commands of the chart's hooks.
     #[command(flatten)]
     Hook(Hook),
@@ -48,6 +62,17 @@ Examples:
 
 Status: 0 when it was stopped by a signal, 1 when it cannot run, 2 when a flag
 or the configuration is wrong.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  source <(meshcache completions bash)
+  meshcache completions zsh >\"${fpath[1]}/_meshcache\"
+  meshcache completions fish >~/.config/fish/completions/meshcache.fish";
+
+const MAN: &str = "\
+Examples:
+  meshcache man | man -l -
+  meshcache man why >/usr/local/share/man/man1/meshcache-why.1";
 
 const CHECK: &str = "\
 Examples:

@@ -55,6 +55,7 @@ impl Inquiry {
             evictions: used(|usage| usage.evictions),
             loading: u64::try_from(metrics.loading.get()).unwrap_or(0),
             waiting: u64::try_from(metrics.waiting.get()).unwrap_or(0),
+            observed: observed::of(&self.cache, group.name()),
             ..GroupState::default()
         }
     }

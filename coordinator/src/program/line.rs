@@ -37,7 +37,7 @@ const SECTIONS: [(&str, &[&str]); 4] = [
     ("Serve", &["serve", "check", "kubecache"]),
     ("See", &["why", "top", "tail", "stat", "groups", "keys", "ring"]),
     ("Change", &["purge"]),
-    ("Shell", &["help"]),
+    ("Shell", &["completions", "man", "help"]),
 ];
 
 /// The names by which the program is called.
@@ -72,16 +72,16 @@ impl Name {
 }
 
 impl Program {
-    /// Reads the command line.
-    pub fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+    /// Reads the command line. `is_told`: variables say what to serve.
+    pub fn read(arguments: Vec<OsString>, is_told: bool) -> Result<Self, clap::Error> {
         let name = arguments.first().map_or(Name::Meshcache, |program| Name::of(Path::new(program)));
-        let matches = Self::of_name(name).try_get_matches_from(in_order(arguments, name))?;
+        let matches = Self::of_name(name).try_get_matches_from(in_order(arguments, name, is_told))?;
         Self::from_arg_matches(&matches)
     }
 
     /// Returns the grammar, with the help.
     pub fn of_name(name: Name) -> clap::Command {
-        let program = Self::command().bin_name(name.typed());
+        let program = Self::command().bin_name(name.typed()).display_name(name.typed());
         let mut list = String::new();
         for (section, commands) in SECTIONS {
             let _ = writeln!(list, "{section}:");
@@ -103,14 +103,20 @@ impl Program {
 const BEFORE: [&str; 9] =
     ["-n", "--namespace", "--context", "--kubeconfig", "--release", "--admin", "--admin-token-file", "--ca", "-o"];
 
+/// Returns whether an argument is a flag with its value: `--admin=h:1`, `-nshop`.
+fn has_value(argument: &str, flag: &str) -> bool {
+    let after = if flag.starts_with("--") { "=" } else { "" };
+    argument.strip_prefix(flag).is_some_and(|rest| !rest.is_empty() && rest.starts_with(after))
+}
+
 /// Puts the command first. Without one it is `serve`, as it was before there were others.
-fn in_order(mut arguments: Vec<OsString>, name: Name) -> Vec<OsString> {
+fn in_order(mut arguments: Vec<OsString>, name: Name, is_told: bool) -> Vec<OsString> {
     let text = |n: usize| arguments.get(n).map(|one| one.to_string_lossy().into_owned());
     let mut at = 1;
     while let Some(flag) = text(at).filter(|flag| flag.starts_with('-')) {
         if BEFORE.contains(&flag.as_str()) {
             at += 2;
-        } else if BEFORE.iter().any(|known| flag.starts_with(&format!("{known}="))) {
+        } else if BEFORE.iter().any(|known| has_value(&flag, known)) {
             at += 1;
         } else {
             break;
@@ -123,7 +129,8 @@ fn in_order(mut arguments: Vec<OsString>, name: Name) -> Vec<OsString> {
         }
         Some(flag) if ["-V", "--version"].contains(&flag.as_str()) => {}
         Some(flag) if ["-h", "--help"].contains(&flag.as_str()) && name != Name::Coordinator => {}
-        None if arguments.len() < 2 && name == Name::Kubectl => {}
+        // Whoever types the name alone wants the help.
+        None if arguments.len() < 2 && name != Name::Coordinator && !is_told => {}
         _ if arguments.is_empty() => {}
         _ => arguments.insert(1, "serve".into()),
     }
@@ -137,7 +144,7 @@ mod tests {
     fn ordered(line: &str) -> String {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         let name = Name::of(Path::new(&words[0]));
-        in_order(words, name).iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        in_order(words, name, false).iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -145,6 +152,7 @@ mod tests {
         for (line, read) in [
             ("meshcache -n a why http://h/", "meshcache why -n a http://h/"),
             ("/bin/kubectl-meshcache --context=c -n a top", "/bin/kubectl-meshcache top --context=c -n a"),
+            ("meshcache -na why http://h/", "meshcache why -na http://h/"),
             ("meshcache why -n a http://h/", "meshcache why -n a http://h/"),
             ("meshcache --admin h:1 stat -o json", "meshcache stat --admin h:1 -o json"),
             ("meshcache nonsense", "meshcache nonsense"),
@@ -162,11 +170,13 @@ mod tests {
             ("/meshcache-coordinator", "/meshcache-coordinator serve"),
             ("meshcache-coordinator --help", "meshcache-coordinator serve --help"),
             ("meshcache-coordinator -V", "meshcache-coordinator -V"),
-            ("meshcache", "meshcache serve"),
+            ("meshcache", "meshcache"),
             ("meshcache -h", "meshcache -h"),
             ("kubectl-meshcache", "kubectl-meshcache"),
         ] {
             assert_eq!(ordered(line), read);
         }
+        let told = in_order(vec!["meshcache".into()], Name::Meshcache, true);
+        assert_eq!(told, ["meshcache", "serve"].map(OsString::from));
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod line;
+mod shell;
 
 pub use line::{Name, Program};
 
@@ -30,8 +31,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = env::args_os().collect();
-    let program = Program::read(arguments).unwrap_or_else(|bad| bad.exit());
+    // In a container variables alone may say what is served.
+    let is_told = ["MESHCACHE_CONFIG", "MESHCACHE_ORIGIN"].iter().any(|name| env::var_os(name).is_some());
+    let program = Program::read(env::args_os().collect(), is_told).unwrap_or_else(|bad| bad.exit());
     match run(program.command) {
         Ok(status) => status,
         Err(failed) => {
@@ -59,6 +61,8 @@ fn run(command: Command) -> Result<ExitCode, CoordinatorError> {
             log_by_variables();
             check::run(flags)
         }
+        Command::Completions { shell } => shell::completions(shell).map(done),
+        Command::Man { command } => shell::man(command.as_deref()).map(done),
         Command::Probe { url, ca } => once(probe(url, ca)).map(done),
         Command::Hook(hook) => {
             log_by_variables();

@@ -62,6 +62,7 @@ impl Live {
     /// Writes the line where none is renewed.
     pub(crate) async fn line(&self) {
         if !self.screen.is_terminal() {
+            self.settled().await;
             let text = self.text().await;
             self.screen.line(&format!("          {text}"));
         }
@@ -101,7 +102,7 @@ impl Live {
         let mut text = format!("requests {}, the service saw {}: {saved}", Grouped(saved.requests), Grouped(loads));
         for (n, at) in self.envoys.iter().enumerate() {
             let (hot, all) = answered(*at).await;
-            text.push_str(&format!("; proxy {}: {}, {} hot", n + 1, Grouped(all), Grouped(hot)));
+            text.push_str(&format!("; proxy {}: {}, {} of them hot", n + 1, Grouped(all), Grouped(hot)));
         }
         text
     }
