@@ -99,7 +99,7 @@ impl Live {
     async fn text(&self) -> String {
         let saved = self.saved().await;
         let loads = u64::try_from(saved.saved).map_or(saved.requests, |kept| saved.requests.saturating_sub(kept));
-        let mut text = format!("requests {}, the service saw {}: {saved}", Grouped(saved.requests), Grouped(loads));
+        let mut text = format!("{saved}, the service saw {}", Grouped(loads));
         for (n, at) in self.envoys.iter().enumerate() {
             let (hot, all) = answered(*at).await;
             text.push_str(&format!("; proxy {}: {}, {} of them hot", n + 1, Grouped(all), Grouped(hot)));
