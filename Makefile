@@ -7,7 +7,7 @@ wasm := --profile wasm --target wasm32-wasip1
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 quick := --profile quick
 # With the tests' package, so that one set of features serves the demo, too.
-coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator
+coordinator := $(quick) -p meshcache-coordinator -p meshcache-tests --bin meshcache-coordinator --bin meshcache
 .PHONY: help setup check build install wasm native test-modules coordinator demo test ci test-wasm test-image chaos simulation test-kube image bench fuzz deny workflows lint lint-native lint-wasm clean
 
 help: ## this list

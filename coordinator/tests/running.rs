@@ -4,72 +4,15 @@
 // A test that fails says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../tests/src/certificates.rs"]
-mod certificates;
 mod support;
 
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::atomic::Ordering,
 };
 use support::{Origin, Running, file, get, send, until};
-
-/// Returns the names in docs/metrics.md: the first column of its table. Those of Envoy have tests with the filter.
-fn documented() -> BTreeSet<String> {
-    let page = include_str!("../../docs/metrics.md");
-    page.lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next())
-        .filter(|name| !name.starts_with("meshcache_filter_"))
-        // Its series begin with the first failure: src/origin/tests/addresses.rs sees them.
-        .filter(|name| *name != "meshcache_origin_address_failures_total")
-        // These begin with the first reader that goes on, and with the first grant: window.rs and fill.rs see them.
-        .filter(|name| !["meshcache_continued_total", "meshcache_fills_total"].contains(name))
-        .map(str::to_owned)
-        .collect()
-}
-
-#[tokio::test]
-async fn every_metric_is_documented_and_every_documented_one_is_there() {
-    let origin = Origin::start().await;
-    let (folder, authority) = (tempfile::tempdir().unwrap(), certificates::Authority::new());
-    let (cert, key) = authority.issue(&["me"]).write(folder.path(), "me");
-    certificates::replace(&folder.path().join("ca.pem"), &authority.pem());
-    let [cert, key, ca] = [cert, key, folder.path().join("ca.pem")].map(|path| path.to_str().unwrap().to_owned());
-    let tls = ["--peer-cert", &cert, "--peer-key", &key, "--peer-ca", &ca];
-    let arguments = ["--origin", &origin.url, "--request-metrics", "kubecache"];
-    let running = Running::start(&[&arguments[..], &tls].concat()).await;
-    for path in ["/a", "/a", "/private"] {
-        assert_eq!(get(running.ports.data, path).await.status, 200, "{path}");
-    }
-    let question = r#"{"wire": 1, "proxy": "p", "filter_version": "0.1.0", "requests": {"default": {"hot": 3}}}"#;
-    send(running.ports.data, "POST", "/.meshcache/feed", &[], question).await;
-    // Metrics of what few groups have.
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&secret, "secret").unwrap();
-    let oauth2 =
-        serde_json::json!({"tokenUrl": "http://127.0.0.1:9", "clientId": "me", "clientSecretFile": secret.path()});
-    let group = serde_json::json!({"name": "a", "match": {"hosts": ["h"]}, "callers": ["*"], "origin": {"url": origin.url, "auth": {"oauth2": oauth2}}});
-    let (_folder, path) = file(&serde_json::json!({"version": 1, "groups": [group]}).to_string());
-    let with_tokens = Running::start(&["--config", &path]).await;
-    let page = running.metrics().await + &with_tokens.metrics().await;
-    let exported: BTreeSet<String> =
-        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).map(str::to_owned).collect();
-    let documented = documented();
-    assert_eq!(
-        exported.difference(&documented).collect::<Vec<_>>(),
-        Vec::<&String>::new(),
-        "exported and not in docs/metrics.md"
-    );
-    assert_eq!(
-        documented.difference(&exported).collect::<Vec<_>>(),
-        Vec::<&String>::new(),
-        "in docs/metrics.md and not exported"
-    );
-}
 
 #[tokio::test]
 async fn a_valid_change_of_the_groups_is_reloaded_and_an_invalid_one_is_not() {

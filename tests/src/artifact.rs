@@ -22,6 +22,13 @@ pub fn coordinator() -> PathBuf {
     find("MESHCACHE_COORDINATOR_BIN", &built, "cargo build --profile quick -p meshcache-coordinator")
 }
 
+/// The program under its own name where it is built beside the coordinator, else the coordinator: they are one.
+pub fn meshcache() -> PathBuf {
+    let coordinator = coordinator();
+    let own = coordinator.with_file_name("meshcache");
+    if own.exists() { own } else { coordinator }
+}
+
 /// `MESHCACHE_FILTER_WASM`, else the filter as `make build` leaves it.
 pub fn filter() -> PathBuf {
     let built = [target().join("wasm32-wasip1/wasm/meshcache_filter.wasm")];

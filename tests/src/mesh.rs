@@ -36,6 +36,7 @@ pub struct MeshConfig {
     groups: Groups,
     envoy: EnvoyConfig,
     arguments: Vec<String>,
+    token: bool,
 }
 
 impl Mesh {
@@ -52,6 +53,7 @@ impl Mesh {
             groups,
             envoy,
             arguments: Vec::new(),
+            token: true,
         }
     }
 
@@ -171,6 +173,11 @@ impl MeshConfig {
         self
     }
 
+    /// Admin ports that want no token, for this machine alone.
+    pub fn without_admin_token(self) -> MeshConfig {
+        MeshConfig { token: false, ..self }
+    }
+
     /// Starts it all, and waits until the Envoys answer from the cache.
     pub async fn start(self) -> Mesh {
         let mesh = self.start_cold().await;
@@ -184,7 +191,7 @@ impl MeshConfig {
         origin.always(PROBE, Reply::fresh(3600, "probe"));
         let groups = self.groups.origins(EXAMPLE_ORIGIN, &origin.url());
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let coordinators = Coordinators::with_views(&self.views, &groups.yaml(), &arguments).await;
+        let coordinators = Coordinators::with_admin(&self.views, &groups.yaml(), &arguments, self.token).await;
         let envoy = self.envoy.cluster("service", &[origin.addr]).cluster("meshcache", &coordinators.data());
         let mut envoys = Vec::new();
         for _ in 0..self.envoys {

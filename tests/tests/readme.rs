@@ -50,6 +50,8 @@ fn every_metric_in_what_people_read_is_in_the_list_that_is_held_against_a_coordi
         ("docs/origins.md", 2),
         ("docs/logs.md", 3),
         ("docs/traces.md", 1),
+        ("docs/why.md", 2),
+        ("docs/envoy.md", 1),
     ] {
         let told = names(file);
         assert!(told.len() >= least, "{file}: {told:?}");
@@ -61,13 +63,16 @@ fn every_metric_in_what_people_read_is_in_the_list_that_is_held_against_a_coordi
 
 #[tokio::test]
 async fn every_flag_in_the_readme_is_in_the_help() {
-    let (status, help) = Coordinator::run(&["--help"]).await;
-    assert!(status.success(), "{help}");
-    let known = words_after(&help, "--");
+    let mut known = BTreeSet::new();
+    for command in ["serve", "why", "top", "tail", "stat", "check"] {
+        let (status, help) = Coordinator::run(&[command, "--help"]).await;
+        assert!(status.success(), "{help}");
+        known.extend(words_after(&help, "--"));
+    }
     let readme = text("README.md");
     let flags: BTreeSet<String> = readme
         .lines()
-        .filter(|line| line.contains("meshcache-coordinator") || line.contains("| `--"))
+        .filter(|line| ["$ meshcache", "`meshcache ", "| `--"].iter().any(|before| line.contains(before)))
         .flat_map(|line| words_after(line, "--"))
         .collect();
     let missing: Vec<_> =
@@ -84,5 +89,26 @@ async fn every_flag_has_a_variable_of_its_name() {
         let flag = text.split_whitespace().next().unwrap();
         let variable = format!("[env: MESHCACHE_{}=]", flag.to_uppercase().replace('-', "_"));
         assert!(text.contains(&variable), "--{flag} has no {variable}");
+    }
+}
+
+#[tokio::test]
+async fn every_change_that_the_page_of_cases_shows_is_accepted() {
+    let page = text("docs/why.md");
+    let diffs: Vec<&str> = page.split("```diff\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(diffs.len() > 5, "{}", diffs.len());
+    let folder = tempfile::tempdir().unwrap();
+    for diff in diffs {
+        let changed: Vec<&str> = diff.lines().filter(|line| !line.starts_with('-')).map(|line| &line[1..]).collect();
+        let mut file =
+            format!("version: 1\ngroups:\n{}\n    match: {{hosts: [shop.example.com]}}\n", changed.join("\n"));
+        if !file.contains("origin:") {
+            file.push_str("    origin: {url: \"http://shop:8080\"}\n");
+        }
+        let path = folder.path().join("groups.yaml");
+        std::fs::write(&path, &file).unwrap();
+        let (status, said) =
+            Coordinator::run(&["check", "--identity", "xfcc", "--config", path.to_str().unwrap()]).await;
+        assert!(status.success(), "{said}\n{file}");
     }
 }

@@ -62,6 +62,11 @@ impl Coordinators {
 
     /// Starts a group whose members know some others only: member `i` those in `views[i]`.
     pub async fn with_views(views: &Views, groups: &str, arguments: &[&str]) -> Coordinators {
+        Coordinators::with_admin(views, groups, arguments, true).await
+    }
+
+    /// The same; `token`: whether their admin ports want one. Without it they answer this machine alone.
+    pub async fn with_admin(views: &Views, groups: &str, arguments: &[&str], token: bool) -> Coordinators {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -70,7 +75,9 @@ impl Coordinators {
         };
         let mut own = vec!["--config".to_owned(), file("groups.yaml", groups)];
         own.extend(["--peer-token-file".to_owned(), file("peer-token", PEER_TOKEN)]);
-        own.extend(["--admin-token-file".to_owned(), file("admin-token", ADMIN_TOKEN)]);
+        if token {
+            own.extend(["--admin-token-file".to_owned(), file("admin-token", ADMIN_TOKEN)]);
+        }
         own.extend(arguments.iter().map(ToString::to_string));
         for _ in 0..TRIES {
             match Coordinators::try_start(views, &own).await {

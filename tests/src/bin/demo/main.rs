@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod keep;
+mod live;
+mod screen;
 mod telling;
 
 use std::{
@@ -9,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use live::Live;
 use meshcache_tests::{
     Ask, EnvoyConfig, Host, Mesh, Origin, Reply, artifact,
     envoy::Envoy,
@@ -17,6 +21,7 @@ use meshcache_tests::{
     load::{Load, Until, load},
     wait::{SOON, await_until},
 };
+use screen::Screen;
 use telling::{Telling, grouped, micros, millis};
 
 const CLIENTS: usize = 1_000;
@@ -44,13 +49,14 @@ async fn main() -> ExitCode {
 }
 
 async fn story() -> bool {
-    let mut tell = Telling::new();
+    let screen = Screen::new();
+    let mut tell = Telling::new(screen.clone());
     let filter = match Host::chosen() {
         Host::Wasm => "Wasm filter",
         Host::Native => "native filter",
     };
     tell.chapter(&format!("A shop behind two Envoys with the {filter}, and one cache of three coordinators"));
-    let mut mesh = Mesh::of(3, 2).start().await;
+    let mut mesh = Mesh::of(3, 2).without_admin_token().start().await;
     script(&mesh.origin);
     tell.step(&format!(
         "the shop's service listens on {} and takes {} for each answer",
@@ -63,16 +69,23 @@ async fn story() -> bool {
     for front in mesh.fronts() {
         tell.step(&format!("an Envoy with the {filter} listens on {front}"));
     }
+    let live = Live::of(&mesh, screen);
     the_herd(&mut tell, &mesh).await;
+    live.line().await;
     the_hot_answer(&mut tell, &mesh).await;
+    live.line().await;
     the_death_of_an_owner(&mut tell, &mut mesh).await;
+    live.line().await;
     the_end_of_a_ttl(&mut tell, &mesh).await;
+    live.line().await;
     let kept = tell.table(filter);
+    tell.line("");
+    tell.line(&format!("In all: {}", live.settled().await));
     if !kept {
         logs(&tell, &mesh);
     }
     if std::env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
-        keep(&tell, &mesh).await;
+        keep::keep(&tell, &mesh).await;
     }
     kept
 }
@@ -219,22 +232,6 @@ fn logs(tell: &Telling, mesh: &Mesh) {
         mesh.coordinators.all.iter().map(|coordinator| (coordinator.name.as_str(), &coordinator.process));
     for (name, process) in envoys.chain(coordinators) {
         tell.chapter(&format!("The log of {name} ends"));
-        println!("{}", process.log_tail(10));
+        tell.line(&process.log_tail(10));
     }
-}
-
-/// `KEEP=1`: leaves it all running, to be tried by hand.
-async fn keep(tell: &Telling, mesh: &Mesh) {
-    tell.chapter("It goes on running; Ctrl-C stops it. Try:");
-    for (front, word) in mesh.fronts().iter().zip(["cold", "hot"]) {
-        println!("curl -i -H 'host: {SHOP}' http://{front}/{word}");
-    }
-    println!("curl -i -H 'host: {SHOP}' -H 'meshcache-debug: 1' http://{}/anything", mesh.fronts()[0]);
-    println!(
-        "curl -i -H 'host: {SHOP}' http://{}/cold        # a coordinator is a plain caching proxy, too",
-        mesh.coordinators.data()[0]
-    );
-    println!("curl -s http://{}/metrics | grep groupcache", mesh.coordinators.all[0].ports.status);
-    println!("curl -s http://{}/stats/prometheus | grep meshcache", mesh.envoys[0].admin);
-    std::future::pending().await
 }

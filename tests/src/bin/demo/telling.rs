@@ -1,14 +1,13 @@
 //! The demo's output: chapters, lines as things happen, and the table at the end.
 
-use std::{
-    io::IsTerminal,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
+
+use crate::screen::Screen;
 
 /// Speaks, and remembers what was promised and what was seen.
 pub(crate) struct Telling {
     begun: Instant,
-    colour: bool,
+    screen: Screen,
     promises: Vec<Promise>,
 }
 
@@ -19,20 +18,25 @@ struct Promise {
 }
 
 impl Telling {
-    pub(crate) fn new() -> Telling {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Telling { begun: Instant::now(), colour, promises: Vec::new() }
+    pub(crate) fn new(screen: Screen) -> Telling {
+        Telling { begun: Instant::now(), screen, promises: Vec::new() }
+    }
+
+    /// A line.
+    pub(crate) fn line(&self, text: &str) {
+        self.screen.line(text);
     }
 
     /// A new chapter.
     pub(crate) fn chapter(&self, title: &str) {
-        println!("\n{}", self.paint("1", title));
+        self.line("");
+        self.line(&self.paint("1", title));
     }
 
     /// A step, as it happens.
     pub(crate) fn step(&self, text: &str) {
         let at = format!("{:6.1} s", self.begun.elapsed().as_secs_f64());
-        println!("{}  {text}", self.paint("2", &at));
+        self.line(&format!("{}  {text}", self.paint("2", &at)));
     }
 
     /// Adds a promise and what was seen.
@@ -49,13 +53,13 @@ impl Telling {
         self.chapter(&format!("{:what$}  {:seen$}  ok", format!("promise ({filter})"), "seen"));
         for promise in &self.promises {
             let ok = if promise.kept { self.paint("32", "yes") } else { self.paint("31", "NO") };
-            println!("{:what$}  {:seen$}  {ok}", promise.what, promise.seen);
+            self.line(&format!("{:what$}  {:seen$}  {ok}", promise.what, promise.seen));
         }
         self.promises.iter().all(|promise| promise.kept)
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        self.screen.paint(code, text)
     }
 }
 

@@ -1,11 +1,14 @@
-//! The references that the sources give: docs/configuration.md and the JSON Schemas are what the types of groups say.
+//! The references that the sources give: docs/configuration.md and the JSON Schemas are what the types of groups say,
+//! docs/reasons.md what the list of reasons says, docs/logs.md has each event that the sources log.
 //! `UPDATE=1 cargo test -p meshcache-tests --test reference` writes them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod logs;
+
 use std::fmt::Write;
 
-use meshcache_protocol::groups::Config;
+use meshcache_protocol::{groups::Config, reason::Reason};
 use meshcache_tests::artifact;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -266,4 +269,19 @@ fn each_field_has_an_example_and_says_when_to_change_it() {
     walk(&schema(), "", &mut missing, &mut seen);
     assert!(missing.is_empty(), "no description, `Example: ..` or `Change it when ..`: {missing:?}");
     assert!(seen > 70, "{seen}");
+}
+
+#[test]
+fn the_page_of_reasons_is_what_the_list_of_reasons_says() {
+    let file = "docs/reasons.md";
+    let found = std::fs::read_to_string(artifact::file(file)).unwrap();
+    let (intro, _) = found.split_once("\n## ").expect("the page has its introduction by hand");
+    let mut page = intro.to_owned();
+    for (title, reasons) in Reason::SECTIONS {
+        write!(page, "\n## {title}\n\n| word | what it means | what to change |\n| --- | --- | --- |\n").unwrap();
+        for reason in reasons {
+            writeln!(page, "| `{}` | {} | {} |", reason.label(), reason.meaning(), reason.change()).unwrap();
+        }
+    }
+    hold(file, &page);
 }
