@@ -32,7 +32,7 @@ pub enum Command {
     },
     /// Commands that ask a server.
     #[command(flatten)]
-    Client(meshcache_cli::Command),
+    Client(Box<meshcache_cli::Command>),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS)]
     Completions {

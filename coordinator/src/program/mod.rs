@@ -48,7 +48,7 @@ fn run(command: Command) -> Result<ExitCode, CoordinatorError> {
             log::init(flags.log_format, flags.log_level);
             start(*flags).map(done)
         }
-        Command::Client(command) => ask(command),
+        Command::Client(command) => ask(*command),
         // kubecache's variables say what its log has.
         Command::Kubecache(flags) => kubecache(flags).map(done),
         Command::Check(flags) => {

@@ -121,7 +121,7 @@ impl Case {
 
     /// Asks twice, has it explained, checks and writes what is proposed, and asks until it is answered from the cache.
     /// Returns what the program says to people.
-    pub(crate) async fn is_mended(self) -> String {
+    pub(crate) async fn gets_mended(self) -> String {
         let running = self.start().await;
         let why = running.refused().await;
         let advice = why.advice.iter().find(|advice| advice.reason == running.case.word);
@@ -138,7 +138,7 @@ impl Case {
     }
 
     /// The same, where nothing that one writes mends it.
-    pub(crate) async fn is_not_mended(self) {
+    pub(crate) async fn stays_as_it_is(self) {
         let why = self.start().await.refused().await;
         assert!(why.advice.iter().all(|advice| advice.yaml.is_none()), "{why:#?}");
         assert!(why.advice.iter().any(|advice| !advice.text.is_empty()), "{why:#?}");

@@ -22,55 +22,55 @@ fn saying(cache_control: &str) -> Reply {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_response_is_stored_once_it_is_said_to_be_for_all() {
-    Case::new("private", saying("private")).is_mended().await;
+    Case::new("private", saying("private")).gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_that_may_not_be_stored_is_once_that_is_ignored() {
-    Case::new("no-store", saying("no-store")).is_mended().await;
+    Case::new("no-store", saying("no-store")).gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_without_freshness_is_given_one() {
-    Case::new("no-freshness", Reply::ok("the same for all\n")).is_mended().await;
+    Case::new("no-freshness", Reply::ok("the same for all\n")).gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_that_sets_a_cookie_is_shared_without_it_and_the_cookie_is_not_told() {
     let case = Case::new("set-cookie", fresh().header("set-cookie", "session=secret-value; Path=/"));
-    let text = case.is_mended().await;
+    let text = case.gets_mended().await;
     assert!(!text.contains("secret-value") && text.contains("session"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_with_authorization_is_answered_once_the_group_shares_and_the_token_is_not_told() {
     let case = Case::new("identity", fresh()).header("authorization", "Bearer secret-value");
-    let text = case.is_mended().await;
+    let text = case.gets_mended().await;
     assert!(!text.contains("secret-value"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_that_varies_by_everything_is_stored_once_that_is_ignored() {
-    Case::new("vary", fresh().header("vary", "*")).is_mended().await;
+    Case::new("vary", fresh().header("vary", "*")).gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_over_the_limit_is_stored_once_the_limit_is_raised() {
     let case = Case::new("too-large", Reply::fresh(60, "x".repeat(5000))).group(json!({"limits": {"object": "1KiB"}}));
-    case.is_mended().await;
+    case.gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_method_is_no_matter_of_configuration_unless_it_is_query() {
-    Case::new("method", fresh()).method("POST").is_not_mended().await;
-    Case::new("method", fresh()).method("QUERY").is_mended().await;
+    Case::new("method", fresh()).method("POST").stays_as_it_is().await;
+    Case::new("method", fresh()).method("QUERY").gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_the_group_does_not_name_is_named() {
     let case = Case::new("caller", fresh()).group(json!({"callers": ["spiffe://cluster.local/ns/web/sa/shop"]}));
     let case = case.header("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/batch/sa/report");
-    case.argument(&["--identity", "xfcc"]).is_mended().await;
+    case.argument(&["--identity", "xfcc"]).gets_mended().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
