@@ -17,7 +17,8 @@ use std::{
 };
 
 thread_local! {
-    static ROOTS: RefCell<BTreeMap<u32, Rc<Root>>> = const { RefCell::new(BTreeMap::new()) };
+    /// As many as listeners.
+    static ROOTS: RefCell<Vec<Rc<Root>>> = const { RefCell::new(Vec::new()) };
     /// The stream that was created last, and its root. Envoy creates a stream right before it hands over its head.
     static CREATED: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
     /// The streams that have something to do after the heads of their requests. Most have not, and leave nothing here.
@@ -26,7 +27,7 @@ thread_local! {
 
 fn root(context: u32) -> Option<Rc<Root>> {
     // Not borrowed while it acts: a callback of another context may come meanwhile.
-    ROOTS.with_borrow(|roots| roots.get(&context).cloned())
+    ROOTS.with_borrow(|roots| roots.iter().find(|root| root.id() == context).cloned())
 }
 
 fn with_root(context: u32, act: impl FnOnce(&Root)) {
@@ -77,7 +78,7 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(context: u32, root: u32) {
     if root == 0 {
-        ROOTS.with_borrow_mut(|roots| roots.insert(context, Rc::new(Root::new(context))));
+        ROOTS.with_borrow_mut(|roots| roots.push(Rc::new(Root::new(context))));
     } else {
         CREATED.set((context, root));
     }
@@ -149,13 +150,12 @@ extern "C" fn proxy_on_response_trailers(context: u32, _: usize) -> Action {
 /// Lets go of the streams of a root that are over, of those without a root, and of roots that are over. Envoy has a
 /// callback for the end of a context, which would cost each request a call: so ticks look for them.
 fn sweep(root: u32) {
-    let is_over = |context: &u32| !host::act_for(*context);
-    ROOTS.with_borrow_mut(|roots| roots.retain(|context, _| *context == root || !is_over(context)));
-    let is_looked_after = |of: u32| of != root && ROOTS.with_borrow(|roots| roots.contains_key(&of));
-    let over = |streams: &mut BTreeMap<u32, StreamContext>| -> Vec<u32> {
-        let over = streams.iter().filter(|(context, stream)| !is_looked_after(stream.root()) && is_over(context));
-        over.map(|(context, _)| *context).collect()
+    ROOTS.with_borrow_mut(|roots| roots.retain(|other| other.id() == root || host::act_for(other.id())));
+    let is_anothers = |of: u32| of != root && self::root(of).is_some();
+    let is_over = |(context, stream): (&u32, &StreamContext)| {
+        (!is_anothers(stream.root()) && !host::act_for(*context)).then_some(*context)
     };
+    let over = |streams: &mut BTreeMap<u32, StreamContext>| streams.iter().filter_map(is_over).collect::<Vec<u32>>();
     for context in with_streams(over).unwrap_or_default() {
         if let Some(mut stream) = with_streams(|streams| streams.remove(&context)).flatten() {
             stream.leave();
