@@ -280,7 +280,14 @@ fn the_page_of_reasons_is_what_the_list_of_reasons_says() {
     for (title, reasons) in Reason::SECTIONS {
         write!(page, "\n## {title}\n\n| word | what it means | what to change |\n| --- | --- | --- |\n").unwrap();
         for reason in reasons {
-            writeln!(page, "| `{}` | {} | {} |", reason.label(), reason.meaning(), reason.change()).unwrap();
+            writeln!(
+                page,
+                "| <a id=\"{0}\"></a>`{0}` | {1} | {2} |",
+                reason.label(),
+                reason.meaning(),
+                reason.change()
+            )
+            .unwrap();
         }
     }
     hold(file, &page);
