@@ -40,7 +40,7 @@ pub struct EndedRequest {
     pub left_out: u64,
     /// How many milliseconds ago it ended, when it was told.
     pub ago: u64,
-    /// `client`, `proxy` or `peer`.
+    /// `client` or `proxy`: a request is told where it came in.
     pub by: String,
     /// Its method.
     pub method: String,

@@ -124,7 +124,8 @@ pub struct GroupState {
     pub saved: Saved,
     /// Requests by outcome (`hit`, `hot`, `miss`, `pass` …), those that proxies told included.
     pub outcomes: BTreeMap<String, u64>,
-    /// Requests that were not answered from the cache, and responses that were not stored, by reason (docs/reasons.md).
+    /// Requests that were not answered from the cache, or responses that were not stored, by reason (docs/reasons.md),
+    /// whichever are more.
     pub reasons: BTreeMap<String, u64>,
     /// Responses that are stored.
     pub entries: u64,

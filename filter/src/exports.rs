@@ -94,7 +94,9 @@ extern "C" fn proxy_on_configure(context: u32, _: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(context: u32) {
-    sweep(context);
+    if root(context).is_some_and(|root| root.is_sweep_due()) {
+        sweep(context);
+    }
     with_root(context, Root::tick);
 }
 

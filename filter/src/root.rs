@@ -24,6 +24,9 @@ use std::{
 /// else in the filter chain, 450 fitted into its stack and 600 did not.
 const BATCH: usize = 64;
 
+/// The time between two looks for streams that are over, milliseconds.
+const SWEEP: u64 = 10;
+
 /// How long an owner may take for a copy, milliseconds.
 const FILL_TIMEOUT: u64 = 30_000;
 
@@ -34,6 +37,8 @@ pub(crate) struct Root {
     configured: OnceCell<Configured>,
     /// The current period of ticks.
     period: Cell<u64>,
+    /// When streams that are over were looked for.
+    swept: Cell<u64>,
     /// The copies that Envoy is sending, each with the room that it takes.
     sent: RefCell<Vec<(u32, FillCopy)>>,
 }
@@ -85,7 +90,7 @@ impl Configured {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, configured: OnceCell::new(), period: Cell::new(TICK), sent: RefCell::default() }
+        Self { id, configured: OnceCell::new(), period: Cell::new(TICK), swept: Cell::new(0), sent: RefCell::default() }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -121,6 +126,16 @@ impl Root {
                 &format!("the filter's configuration is wrong, every request passes: {error}"),
             ),
         }
+    }
+
+    /// Whether streams that are over are looked for in this tick: not while ticks come each millisecond for a herd.
+    pub(crate) fn is_sweep_due(&self) -> bool {
+        let now = host::now();
+        let is_due = now >= self.swept.get().saturating_add(SWEEP);
+        if is_due {
+            self.swept.set(now);
+        }
+        is_due
     }
 
     pub(crate) fn tick(&self) {

@@ -5,6 +5,10 @@ use crate::{
     panics,
     recorder::Tasks,
 };
+use meshcache_protocol::{
+    feed::{HERD, SHARED},
+    observe::MISMATCH,
+};
 use meshcache_proxy::state::counters;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -64,7 +68,8 @@ impl Metrics {
             find(&self.gauges, at).into_iter().for_each(|metric| set(metric, value));
         }
         for (group, outcomes) in std::mem::take(&mut tasks.groups) {
-            for (outcome, n) in &outcomes {
+            // What is counted beside a request is no outcome of one.
+            for (outcome, n) in outcomes.iter().filter(|(word, _)| ![MISMATCH, HERD, SHARED].contains(&word.as_str())) {
                 self.requests.into_iter().for_each(|metric| add(metric, &[&group, outcome], *n));
             }
         }

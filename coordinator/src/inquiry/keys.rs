@@ -8,6 +8,7 @@ use crate::{
 use meshcache_admin::{KeysAnswer, KeysRequest, StoredKey};
 use meshcache_protocol::{Key, Peer};
 use std::{collections::BinaryHeap, sync::Arc};
+use tokio::sync::Semaphore;
 
 /// The responses in an answer where no number is asked for, and at most.
 const KEYS: usize = 100;
@@ -19,10 +20,15 @@ const MAX_URL: usize = 1024;
 /// The most bytes of the URLs of one coordinator's answer: others are counted and not told.
 const MAX_BYTES: usize = 4 << 20;
 
+/// Walks at once: who asks again and again keeps one thread busy, and no more.
+static WALKS: Semaphore = Semaphore::const_new(1);
+
 /// Returns what this coordinator stores. Walks the whole store, on a thread for that: requests do not wait.
 pub(crate) async fn answer(cache: &Arc<Cache>, request: &KeysRequest, me: &str) -> KeysAnswer {
     let (cache, request, me) = (cache.clone(), request.clone(), me.to_owned());
+    let Ok(place) = WALKS.acquire().await else { return KeysAnswer::default() };
     let walk = tokio::task::spawn_blocking(move || {
+        let _place = place;
         let now = cache.clock.now();
         let mut first = First { most: limit(&request), ..First::default() };
         cache.store.walk(request.group.as_deref(), |held| {

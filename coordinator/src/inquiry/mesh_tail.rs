@@ -37,8 +37,8 @@ pub(crate) struct MeshTail {
 }
 
 impl MeshTail {
-    /// Begins a tail: when this returns, all coordinators that answer record.
-    pub(crate) async fn begin(inquiry: Arc<Inquiry>, filter: Filter) -> Self {
+    /// Begins a tail: when this returns, all coordinators that answer record. Fails where this one does not.
+    pub(crate) async fn begin(inquiry: Arc<Inquiry>, filter: Filter) -> Result<Self, NoAnswer> {
         let first = inquiry.ask_all::<Tail>(&Ask::Tail(TailRequest { filter: filter.clone(), after: None })).await;
         let every = |time| {
             let mut interval = interval_at(Instant::now() + time, time);
@@ -55,13 +55,14 @@ impl MeshTail {
             ring: every(RING),
         };
         for (peer, answer) in first {
+            let answer = if peer.name == tail.inquiry.me { Ok(answer?) } else { answer };
             tail.names.insert(peer.name.clone());
             match answer {
                 Ok(Tail { next, .. }) => tail.ask(peer, Some(next), Duration::ZERO),
                 Err(_) => tail.ask(peer, None, RETRY),
             }
         }
-        tail
+        Ok(tail)
     }
 
     /// Returns the next lines; none: the process stops.
@@ -83,7 +84,7 @@ impl MeshTail {
 
     /// Takes an answer, and asks again.
     fn take(&mut self, (peer, after, answer): Asked) -> Option<Bytes> {
-        let is_there = self.inquiry.cache.cluster.ring().peer(&peer.name).is_some();
+        let is_there = peer.name == self.inquiry.me || self.inquiry.cache.cluster.ring().peer(&peer.name).is_some();
         let (after, pause, ended) = match answer {
             Ok(Tail { ended, next }) if ended.is_empty() => (Some(next), Duration::ZERO, ended),
             Ok(Tail { ended, next }) => (Some(next), PAUSE, ended),

@@ -86,13 +86,19 @@ impl Inquiry {
         Mesh { me: self.me.clone(), ring, coordinators, saved, observed }
     }
 
-    /// Asks all coordinators of the ring, this one first. It is called like the others, but for the network.
+    /// Asks this coordinator, which may be in no ring, and then all others of the ring. It is called like the others, but
+    /// for the network.
     pub(crate) async fn ask_all<T: DeserializeOwned>(&self, ask: &Ask) -> Vec<(Peer, Result<T, NoAnswer>)> {
         let ring = self.cache.cluster.ring();
-        let (own, others): (Vec<&Peer>, Vec<&Peer>) = ring.peers().iter().partition(|peer| peer.name == self.me);
+        let alone = || Peer { name: self.me.clone(), data: String::new(), peer: String::new() };
+        let own = ring.peer(&self.me).cloned().unwrap_or_else(alone);
+        let others = ring.peers().iter().filter(|peer| peer.name != self.me).cloned();
         let patience = if matches!(ask, Ask::Keys(_)) { WALK_PATIENCE } else { PATIENCE };
-        let asked = own.into_iter().chain(others).map(async |peer| (peer.clone(), self.ask(peer, ask, patience).await));
-        join_all(asked).await
+        let asked = async |peer: Peer| {
+            let answer = self.ask(&peer, ask, patience).await;
+            (peer, answer)
+        };
+        join_all(std::iter::once(own).chain(others).map(asked)).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, peer: &Peer, ask: &Ask, patience: Duration) -> Result<T, NoAnswer> {

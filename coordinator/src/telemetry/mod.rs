@@ -27,7 +27,6 @@ mod tests;
 mod tls_metrics;
 mod token_metrics;
 #[cfg(feature = "program")]
-mod told;
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;

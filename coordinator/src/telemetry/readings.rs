@@ -12,7 +12,8 @@ pub(crate) type ByWord = BTreeMap<String, u64>;
 pub(crate) struct GroupReadings {
     /// Clients' requests by outcome, each once.
     pub(crate) outcomes: ByWord,
-    /// Requests that were not answered from the cache, and responses that were not stored, by reason.
+    /// Requests that were not answered from the cache, or responses that were not stored, by reason, whichever are more:
+    /// one that passes and whose response is not stored is in both counters.
     pub(crate) reasons: ByWord,
 }
 
@@ -32,15 +33,21 @@ impl Metrics {
             add(&mut all.entry(group).or_default().outcomes, outcome, count);
         }
         for Reading { group, outcome, reason, count } in read(&self.families.requests) {
-            // What a load brought and was not stored is counted below.
+            // What a load brought and was not stored is counted elsewhere.
             if !reason.is_empty() && !matches!(outcome.as_str(), "hit" | "stale" | "miss" | "revalidated") {
                 add(&mut all.entry(group).or_default().reasons, reason, count);
             }
         }
         for Reading { group, reason, count, .. } in read(&self.families.not_stored) {
-            add(&mut all.entry(group).or_default().reasons, reason, count);
+            let known = all.entry(group).or_default().reasons.entry(reason).or_default();
+            *known = count.max(*known);
         }
         all
+    }
+
+    /// Returns the requests of which proxies told since the start, by group and outcome. Walks all series, too.
+    pub(crate) fn told_by_proxies(&self) -> BTreeMap<(String, String), u64> {
+        read(&self.proxy_requests).into_iter().map(|told| ((told.group, told.outcome), told.count)).collect()
     }
 }
 

@@ -176,6 +176,10 @@ impl Driver {
                 Step::Reply(mut reply) => (StreamState::Replied(std::mem::take(&mut reply.restore)), Some(reply)),
             };
             if !host.select(stream) {
+                // A host that finds out later that the stream is over gives the load back then.
+                if matches!(state, StreamState::Fills { .. }) && !self.worker.streams {
+                    self.settled.insert(stream, state);
+                }
                 continue;
             }
             let was_refused = reply.as_ref().is_some_and(|reply| !host.reply(reply));

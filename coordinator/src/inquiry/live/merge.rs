@@ -1,7 +1,7 @@
 //! The tables of all coordinators as one. Pure.
 
 use crate::inquiry::{live::table::sort, no_answer::NoAnswer};
-use meshcache_admin::{Top, TopRequest, TopRow};
+use meshcache_admin::{Top, TopBy, TopRequest, TopRow};
 use meshcache_protocol::Peer;
 use std::collections::HashMap;
 
@@ -24,12 +24,17 @@ pub(crate) fn merged(request: &TopRequest, answers: Vec<(Peer, Result<Top, NoAns
             all.seconds = top.seconds;
         }
         for row in top.rows {
-            let sum = rows.entry((row.name.clone(), row.group.clone(), row.told)).or_insert_with(|| TopRow {
+            // One key may be in two groups, one after the other; what two groups have in common is a row of neither.
+            let of_group = row.group.clone().filter(|_| request.by == TopBy::Keys);
+            let sum = rows.entry((row.name.clone(), of_group, row.told)).or_insert_with(|| TopRow {
                 name: row.name.clone(),
                 group: row.group.clone(),
                 told: row.told,
                 ..TopRow::default()
             });
+            if sum.group != row.group {
+                sum.group = None;
+            }
             add(sum, &row);
         }
     }
@@ -52,7 +57,6 @@ fn add(sum: &mut TopRow, row: &TopRow) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use meshcache_admin::TopBy;
 
     fn row(name: &str, rate: f64, rate_error: f64, hits: f64, took: f64) -> TopRow {
         TopRow { name: name.into(), rate, rate_error, hits, took, bytes: 1.0, ..TopRow::default() }
@@ -82,6 +86,15 @@ mod tests {
         );
         assert_eq!((all.seconds, all.unreached), (4.0, vec!["c3".to_owned()]));
         assert_eq!(all.rows, [TopRow { bytes: 2.0, ..row("a", 42.0, 2.0, 0.75, 2.0) }, row("c", 7.0, 0.0, 0.0, 9.0)]);
+        let of = |group: Option<&str>| {
+            Ok(Top {
+                seconds: 10.0,
+                rows: vec![TopRow { group: group.map(str::to_owned), ..row("http://o", 2.0, 0.0, 0.0, 9.0) }],
+                ..Top::default()
+            })
+        };
+        let two = merge(TopBy::Origins, vec![of(Some("g")), of(None)]).rows;
+        assert_eq!(two, [TopRow { bytes: 2.0, ..row("http://o", 4.0, 0.0, 0.0, 9.0) }], "one origin is one row");
         assert_eq!(merge(TopBy::Origins, vec![Ok(one), Ok(other)]).rows[0].name, "c", "the slowest first");
     }
 

@@ -39,7 +39,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep},
 };
-use wanted::Wanted;
+use wanted::{TOLD, Wanted};
 
 /// A look that nobody has asked for in this time is forgotten, seconds.
 const FORGOTTEN: f64 = 10.0;
@@ -216,6 +216,11 @@ pub(crate) fn check(cache: &Cache, by: Option<TopBy>, filter: &Filter) -> Result
     let others = (&filter.outcome, &filter.reason, &filter.status, &filter.path);
     if by == Some(TopBy::Origins) && others != (&None, &None, &None, &None) {
         return Err(BadFilter("by=origins is filtered by group alone".to_owned()));
+    }
+    // A coordinator ends no request so: who looks would wait in vain.
+    let is_told = filter.outcome.as_ref().is_some_and(|outcome| TOLD.iter().any(|told| outcome == told));
+    if is_told && !matches!(by, Some(TopBy::Groups | TopBy::Reasons)) {
+        return Err(BadFilter("outcome: only proxies tell of that, and only for top by groups and reasons".to_owned()));
     }
     Wanted::read(filter, &cache.groups()).map(drop)
 }

@@ -7,7 +7,7 @@ use meshcache_protocol::{Groups, Reason, reason::AnyReason};
 /// The outcomes that a request may have, in the words of `meshcache_requests_total`.
 const OUTCOMES: [&str; 7] = ["hit", "stale", "miss", "revalidated", "pass", "error", LOADING];
 /// What proxies tell beside them.
-const TOLD: [&str; 3] = ["hot", "uncached", "failed"];
+pub(super) const TOLD: [&str; 3] = ["hot", "uncached", "failed"];
 /// A question that will be asked again, or whose proxy loads itself.
 const LOADING: &str = "loading";
 

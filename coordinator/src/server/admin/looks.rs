@@ -2,7 +2,7 @@
 
 use crate::{
     inquiry::{
-        Inquiry, keys,
+        Inquiry, NoAnswer, keys,
         live::{self, BadFilter, MAX_TAILS},
         mesh_tail::MeshTail,
     },
@@ -33,8 +33,8 @@ pub(super) fn routes(inquiry: Arc<Inquiry>) -> Router {
 enum Refused {
     /// The question is wrong.
     Bad(String),
-    /// Too many ask already.
-    TooMany,
+    /// Too much is asked for already.
+    Busy(String),
 }
 
 impl From<BadParameter> for Refused {
@@ -49,13 +49,17 @@ impl From<BadFilter> for Refused {
     }
 }
 
+impl From<NoAnswer> for Refused {
+    fn from(why: NoAnswer) -> Self {
+        Self::Busy(why.0)
+    }
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, why) = match self {
             Self::Bad(why) => (StatusCode::BAD_REQUEST, why),
-            Self::TooMany => {
-                (StatusCode::SERVICE_UNAVAILABLE, format!("{MAX_TAILS} tails are open here: end one of them"))
-            }
+            Self::Busy(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         };
         (status, Json(json!({"error": why}))).into_response()
     }
@@ -77,7 +81,11 @@ async fn top(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Res
     };
     let request = TopRequest { by, filter: filter(&parameters), limit: parameters.number("limit")? };
     live::check(&inquiry.cache, Some(by), &request.filter)?;
-    let answers = inquiry.ask_all(&Ask::Top(request.clone())).await;
+    let mut answers = inquiry.ask_all::<Top>(&Ask::Top(request.clone())).await;
+    // The first is this coordinator's own: what it lacks is no peer.
+    if let Some((_, own)) = answers.first_mut() {
+        *own = Ok(std::mem::replace(own, Ok(Top::default()))?);
+    }
     Ok(Json(live::merged(&request, answers)))
 }
 
@@ -85,8 +93,11 @@ async fn top(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Res
 async fn tail(State(inquiry): State<Arc<Inquiry>>, request: Request<Body>) -> Result<Response, Refused> {
     let filter = filter(&Parameters::read(request.uri().query(), &FILTER)?);
     live::check(&inquiry.cache, None, &filter)?;
-    let place = inquiry.live.try_tail().ok_or(Refused::TooMany)?;
-    let tail = MeshTail::begin(inquiry, filter).await;
+    let place = inquiry
+        .live
+        .try_tail()
+        .ok_or_else(|| Refused::Busy(format!("{MAX_TAILS} tails are open here: end one of them")))?;
+    let tail = MeshTail::begin(inquiry, filter).await?;
     let lines = stream::unfold((tail, place), async |(mut tail, place)| {
         let lines = tail.next().await?;
         Some((Ok::<_, Infallible>(lines), (tail, place)))

@@ -49,7 +49,7 @@ async function look() {
     if (!document.body.classList.contains('stale')) announce(`No new figures: ${error.message}.`)
     state(`${lastAt ? `as of ${clock(lastAt)}` : 'no figures'}: ${error.message}`, true)
   }
-  await top
+  await Promise.resolve(top).catch(() => {})
   looking = false
   timer = setTimeout(look, EVERY)
 }

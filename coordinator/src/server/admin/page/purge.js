@@ -31,7 +31,7 @@ function beginPurge() {
     const {id, entries, bytes: held, unreached} = await ask('purge', body)
     return {id, what: `${plural(entries, 'response')} (${bytes(held ?? 0)})`, missing: unreached.length ? ` ${unreached.join(', ')} ${unreached.length === 1 ? 'has' : 'have'} not answered` : ''}
   }
-  $('purge').addEventListener('input', () => { changed(); say($('purge-said'), '') })
+  $('purge').addEventListener('input', () => { changed(); $('purge-said').textContent = '' })
   $('purge').addEventListener('submit', async event => {
     event.preventDefault()
     const body = purgeOf()
@@ -41,10 +41,10 @@ function beginPurge() {
       // What was changed while it was counted has not been counted.
       if (JSON.stringify(purgeOf()) !== JSON.stringify(body)) return
       counted = body
-      say($('purge-said'), `${body.soft ? 'Would make stale' : 'Would remove'}: ${what}.${missing && `${missing}: what they have is not counted.`} Nothing has been purged.`)
-      say($('purge-now'), body.soft ? `Make ${what} stale` : `Purge ${what}`)
+      $('purge-said').textContent = `${body.soft ? 'Would make stale' : 'Would remove'}: ${what}.${missing && `${missing}: what they have is not counted.`} Nothing has been purged.`
+      $('purge-now').textContent = body.soft ? `Make ${what} stale` : `Purge ${what}`
       $('purge-now').hidden = false
-    } catch (error) { say($('purge-said'), error.message) }
+    } catch (error) { $('purge-said').textContent = error.message }
   })
   $('purge-now').addEventListener('click', async () => {
     const body = counted
@@ -52,8 +52,8 @@ function beginPurge() {
     changed()
     try {
       const {id, what, missing} = await order(body)
-      say($('purge-said'), `Purged: ${what}. ${missing ? `${missing.trim()}, and may still answer with what was purged until they have heard of it.` : 'All coordinators have carried it out; proxies do within a second.'} Its id is ${id}.`)
-    } catch (error) { say($('purge-said'), error.message) }
+      $('purge-said').textContent = `Purged: ${what}. ${missing ? `${missing.trim()}, and may still answer with what was purged until they have heard of it.` : 'All coordinators have carried it out; proxies do within a second.'} Its id is ${id}.`
+    } catch (error) { $('purge-said').textContent = error.message }
     $('purge').querySelector('[type=submit]').focus()
     look()
   })
