@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Observed {
     /// Responses that were compared with another one for the same key.
     pub compared: u64,
-    /// Of which the cache would have answered with something else.
+    /// How many of `compared` proxies told of, on the data port: anybody's word.
+    pub told: u64,
+    /// How many of `compared` the cache would have answered with something else.
     pub mismatches: u64,
     /// For how long it has observed, seconds.
     pub for_seconds: u64,

@@ -139,8 +139,8 @@ impl Feed {
 
     /// Answers a proxy: at once if there is news for it, else after a second.
     pub async fn answer(&self, mut request: FeedRequest) -> Result<Reply, Unavailable> {
-        self.proxies.record(&request, &self.cache.groups());
-        observe::record_told(&self.cache, &request);
+        let comparisons = self.proxies.record(&request, &self.cache.groups());
+        observe::record_told(&self.cache, &request, &comparisons);
         // It may wait for a second, and there may be many.
         request.requests.clear();
         let wait = if request.at_once { Duration::ZERO } else { Duration::from_millis(HEARTBEAT) };

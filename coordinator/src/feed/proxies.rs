@@ -7,11 +7,11 @@ use meshcache_admin::ProxyState;
 use meshcache_protocol::{
     Groups,
     feed::{FeedRequest, HERD, SHARED},
-    observe::MISMATCH,
+    observe::{MISMATCH, word},
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -49,11 +49,12 @@ impl Proxies {
         Self { known: Mutex::default(), outcomes: Mutex::default(), metrics }
     }
 
-    /// Records a proxy, and counts the requests that it reports. Unknown groups and odd labels make no series.
-    pub(super) fn record(&self, request: &FeedRequest, groups: &Groups) {
+    /// Records a proxy, and counts the requests that it reports. Unknown groups and odd labels make no series. Returns
+    /// by group how many comparisons of those that it tells of are taken.
+    pub(super) fn record(&self, request: &FeedRequest, groups: &Groups) -> BTreeMap<String, u64> {
         let mut known = self.known.lock();
         if request.proxy.len() > MAX_NAME || (known.len() >= MAX_PROXIES && !known.contains_key(&request.proxy)) {
-            return;
+            return BTreeMap::new();
         }
         let version = if is_label(&request.filter_version) { &request.filter_version } else { "other" };
         let most = MAX_PER_SECOND * RETENTION.as_secs();
@@ -72,7 +73,12 @@ impl Proxies {
             count
         };
         self.metrics.proxy_panics.inc_by(allowed(request.panics));
-        for (group, outcomes) in request.requests.iter().filter(|(group, _)| groups.named(group).is_some()) {
+        let mut comparisons = BTreeMap::new();
+        for (group, outcomes) in &request.requests {
+            let Some(rules) = groups.named(group) else { continue };
+            if let Some(count) = outcomes.get(&word::compared(rules)) {
+                comparisons.insert(group.clone(), allowed(*count));
+            }
             let metrics = self.metrics.group(group);
             let beside =
                 [(MISMATCH, &metrics.observe_mismatches), (HERD, &metrics.herds), (SHARED, &metrics.herd_loads_saved)];
@@ -87,6 +93,7 @@ impl Proxies {
                 }
             }
         }
+        comparisons
     }
 
     /// Returns how many proxies asked lately, and the first of them by name.

@@ -49,6 +49,27 @@ fn a_proxy_counts_no_more_requests_than_it_can_have() {
     assert!(all < 15 + MAX_PER_SECOND * 10, "{all}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_proxies_say_they_compared_counts_for_as_many_requests_as_they_can_have() {
+    let (cache, feed) = started();
+    let config = serde_json::json!({"version": 1, "groups": [{"name": "g", "mode": "observe", "match": {"hosts": ["*"]}, "origin": {"url": "http://o"}}]});
+    cache.set_groups(Arc::new(Groups::new(serde_json::from_value(config).unwrap()).unwrap())).unwrap();
+    let compared = meshcache_protocol::observe::word::compared(cache.groups().named("g").unwrap());
+    let tell = async |proxy: &str, word: &str| {
+        let requests = [("g".to_owned(), [(word.to_owned(), u64::MAX)].into())].into();
+        let request = FeedRequest { proxy: proxy.to_owned(), at_once: true, requests, ..FeedRequest::default() };
+        let _ = feed.answer(request).await;
+        let evidence = cache.group_table().named("g").unwrap().evidence.lock().clone();
+        (evidence.compared, evidence.told, evidence.mismatches)
+    };
+    assert_eq!(tell(&"x".repeat(1000), &compared).await, (0, 0, 0), "a name that is no proxy's");
+    assert_eq!(tell("p", &compared.replace("compared", "mismatch")).await, (0, 0, 0), "nothing was compared");
+    for _ in 0..10 {
+        let (all, told, _) = tell("p", &compared).await;
+        assert!(all == told && (1..MAX_PER_SECOND * 10).contains(&all), "{all}");
+    }
+}
+
 /// Issues a thousand purges, of 4 KiB each.
 fn issue_purges(cache: &Arc<Cache>, feed: &Arc<Feed>) {
     for n in 0..1000 {

@@ -103,6 +103,12 @@ impl Comparison {
     }
 }
 
+/// A response whose head has come, and of whose request nothing is known yet.
+pub struct Begun {
+    passing: PassingBody,
+    key: u64,
+}
+
 /// A body that passes, hashed piece by piece.
 pub struct PassingBody {
     slot: Hash,
@@ -157,6 +163,11 @@ impl Observer {
     /// would have been answered in its place, or since its status describes the service or the request and not the
     /// resource (5xx, 412, 429 and the like). `now`: milliseconds of a monotonic clock.
     pub fn begin(&self, passed: &PassedResponse<'_>, now: u64) -> Option<PassingBody> {
+        self.begin_head(passed, now).map(|begun| begun.with_request(passed))
+    }
+
+    /// Begins as [`Observer::begin`] does, without what is told of the request: it takes longer, and no lock.
+    pub fn begin_head(&self, passed: &PassedResponse<'_>, now: u64) -> Option<Begun> {
         let PassedResponse { group, key, request, verified, response, times, .. } = *passed;
         let is_of_resource = (200..500).contains(&response.status)
             && ![206, 304].contains(&response.status)
@@ -179,7 +190,7 @@ impl Observer {
             return None;
         }
         let variant = Variant { selecting: Selecting::of(&Vary::in_group(group, response), request), coding };
-        Some(PassingBody {
+        let passing = PassingBody {
             slot,
             variant,
             instead,
@@ -188,10 +199,11 @@ impl Observer {
             era: self.era,
             status: response.status,
             location: digest_of(self.key, &mut response.values("location")).0 as u32,
-            parts: Parts::of(passed, self.key),
-            url: parts::url(request),
+            parts: Parts::default(),
+            url: String::new(),
             hasher: Box::new(Xxh3::new()),
-        })
+        };
+        Some(Begun { passing, key: self.key })
     }
 
     /// Ends with the whole body. `None`: there was nothing to compare it with.
@@ -291,6 +303,13 @@ impl Seen {
     fn is_over(&self, now: u64) -> bool {
         let resident = now.saturating_sub(self.arrived);
         resident >= MAX_TIME || !self.stored.is_fresh(resident)
+    }
+}
+
+impl Begun {
+    /// Adds what is told of the request.
+    pub fn with_request(self, passed: &PassedResponse<'_>) -> PassingBody {
+        PassingBody { parts: Parts::of(passed, self.key), url: parts::url(passed.request), ..self.passing }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
 const MAX_PARTS: usize = 48;
 /// The most bytes that they take.
 const MAX_BYTES: usize = 2048;
-/// The most lines of fields, cookies of a line, and pairs of the query that are looked at.
+/// The most lines of fields, cookies of a line, and pairs of the query that are looked at, and the most pieces of all of
+/// them: each is compared with each.
 const MAX_LIST: usize = 64;
 /// The longest name.
 const MAX_NAME: usize = 64;
@@ -40,13 +41,14 @@ impl Parts {
     /// Returns the parts of a request.
     pub(super) fn of(passed: &PassedResponse<'_>, key: u64) -> Self {
         let pieces = pieces(passed);
+        let is_same = |one: &Piece<'_>, other: &Piece<'_>| one.0 == other.0 && one.1 == other.1;
+        let is_first = |(at, piece): &(usize, &Piece<'_>)| {
+            (piece.1.is_empty() || is_name(piece.1)) && !pieces.iter().take(*at).any(|before| is_same(before, piece))
+        };
         let mut parts = Self::default();
-        for (at, (kind, name, _)) in pieces.iter().enumerate() {
-            let is_same = |piece: &&Piece<'_>| piece.0 == *kind && piece.1 == *name;
-            if !pieces.iter().take(at).any(|piece| is_same(&piece)) && (name.is_empty() || is_name(name)) {
-                let mut values = pieces.iter().filter(is_same).map(|piece| piece.2);
-                parts.add(kind, name, digest_of(key, &mut values).0 as u32);
-            }
+        for (_, piece) in pieces.iter().enumerate().filter(is_first).take(MAX_PARTS) {
+            let mut values = pieces.iter().filter(|other| is_same(other, piece)).map(|other| other.2);
+            parts.add(piece.0, piece.1, digest_of(key, &mut values).0 as u32);
         }
         parts.0.shrink_to_fit();
         parts
@@ -55,7 +57,7 @@ impl Parts {
     fn add(&mut self, kind: &str, name: &[u8], hash: u32) {
         let gap: &[u8] = if name.is_empty() { b"" } else { b" " };
         let length = kind.len().saturating_add(gap.len()).saturating_add(name.len());
-        if self.0.len().saturating_add(length) < MAX_BYTES && self.each().count() < MAX_PARTS {
+        if self.0.len().saturating_add(length) < MAX_BYTES {
             self.0.push(length as u8);
             for piece in [kind.as_bytes(), gap, name, &hash.to_le_bytes()] {
                 self.0.extend_from_slice(piece);
@@ -91,7 +93,7 @@ impl Parts {
     }
 }
 
-/// Returns what a request has besides its key, in lists that are no longer than others.
+/// Returns what a request has besides its key: the first [`MAX_LIST`] of it.
 fn pieces<'a>(passed: &PassedResponse<'a>) -> Vec<Piece<'a>> {
     let PassedResponse { group, request, route, by_coordinator, .. } = *passed;
     let mut pieces: Vec<Piece<'a>> = Vec::new();
@@ -107,18 +109,23 @@ fn pieces<'a>(passed: &PassedResponse<'a>) -> Vec<Piece<'a>> {
     for (name, value) in request.fields.iter().take(MAX_LIST) {
         if *name == b"cookie" {
             for pair in value.split(|b| *b == b';').take(MAX_LIST) {
-                if let Some((name, value)) = halves(pair)
+                if pieces.len() < MAX_LIST
+                    && let Some((name, value)) = halves(pair)
                     && !group.key_cookies().any(|keyed| keyed.as_bytes() == name)
                 {
                     pieces.push(("cookie", name, value));
                 }
             }
-        } else if may_explain(name) && !group.key_headers().any(|keyed| keyed.as_bytes() == *name) {
+        } else if pieces.len() < MAX_LIST
+            && may_explain(name)
+            && !group.key_headers().any(|keyed| keyed.as_bytes() == *name)
+        {
             pieces.push(("header", name, value));
         }
     }
     for pair in request.query.unwrap_or_default().split('&').take(MAX_LIST) {
-        if let Some((name, value)) = halves(pair.as_bytes())
+        if pieces.len() < MAX_LIST
+            && let Some((name, value)) = halves(pair.as_bytes())
             && !group.keeps_parameter(pair)
         {
             pieces.push(("query", name, value));
@@ -127,11 +134,13 @@ fn pieces<'a>(passed: &PassedResponse<'a>) -> Vec<Piece<'a>> {
     pieces
 }
 
-/// Returns name and value of a cookie or parameter. What has no `=` has no name: it may be a value.
+/// Returns name and value of a cookie or parameter. What has nothing but `=` after its first `=` has no name: it may be a
+/// value, with the padding of Base64.
 fn halves(pair: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = pair.split_at_checked(pair.iter().position(|b| *b == b'=')?)?;
     let name = name.trim_ascii();
-    (!name.is_empty()).then_some((name, value))
+    let has_value = value.trim_ascii().iter().any(|b| *b != b'=');
+    (!name.is_empty() && has_value).then_some((name, value))
 }
 
 fn may_explain(name: &[u8]) -> bool {
@@ -162,4 +171,39 @@ pub(super) fn url(request: &Request<'_>) -> String {
     }
     url.truncate(MAX_URL);
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        freshness::Times,
+        groups::Group,
+        key::Key,
+        request::{Field, Response},
+    };
+
+    #[test]
+    fn many_lines_of_many_cookies_make_no_more_pieces_than_one() {
+        let group = Group::for_tests(r#"{"share": {"cookie": true}, "key": {"query": {"exclude": ["*"]}}}"#);
+        let line = |of: usize| (0..64).map(|n| format!("c{of}-{n}=1")).collect::<Vec<_>>().join(";");
+        let lines: Vec<String> = (0..60).map(line).collect();
+        let cookies: Vec<Field<'_>> = lines.iter().map(|line| (&b"cookie"[..], line.as_bytes())).collect();
+        let headers: Vec<Field<'_>> = lines.iter().map(|line| (&b"x-a"[..], line.as_bytes())).collect();
+        for (fields, parts) in [(cookies, MAX_PARTS), (headers, 5)] {
+            let request = Request::read(b"GET", b"http", b"h", b"/?a=1&b=1&c=1&d=1&e=1&f=1", &fields).unwrap();
+            let passed = PassedResponse {
+                group: &group,
+                key: &Key::of(&group, &request, None),
+                request: &request,
+                verified: false,
+                response: &Response { status: 200, fields: &[] },
+                times: Times { requested: 0, responded: 0 },
+                route: None,
+                by_coordinator: false,
+            };
+            assert_eq!(pieces(&passed).len(), MAX_LIST);
+            assert_eq!(Parts::of(&passed, 0).each().count(), parts);
+        }
+    }
 }

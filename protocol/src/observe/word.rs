@@ -7,7 +7,7 @@ use crate::{groups::Group, observe::Comparison};
 /// What all such words begin with. The digest of the group's rules follows: what was compared under others is passed
 /// over.
 const PREFIX: &str = "observed ";
-/// The most words that a proxy has on their way to a coordinator.
+/// The most parts and differences that a proxy has on their way to a coordinator, all groups.
 pub const MAX_WORDS: usize = 128;
 /// The longest word that is read, bytes: the names of a difference, and its URL.
 const MAX_LENGTH: usize = 1024;
@@ -41,6 +41,28 @@ pub fn is_observed(word: &str) -> bool {
     word.starts_with(PREFIX)
 }
 
+/// Returns whether it is a part of requests or a difference, which may be left out, and not one of a group's two counts.
+pub fn may_be_left_out(word: &str) -> bool {
+    is_observed(word) && word.contains('\t')
+}
+
+/// Returns the word of the same part in the other case: while the responses differed, or were the same.
+pub fn twin(word: &str) -> Option<String> {
+    let (start, name) = word.split_once('\t').filter(|_| is_observed(word))?;
+    let (start, what) = start.rsplit_once(' ')?;
+    let other = match what {
+        "in-match" => "in-mismatch",
+        "in-mismatch" => "in-match",
+        _ => return None,
+    };
+    Some([start, " ", other, "\t", name].concat())
+}
+
+/// Returns the word for how many responses of a group were compared, under the rules that it has.
+pub fn compared(group: &Group) -> String {
+    [PREFIX, group.digest(), " compared"].concat()
+}
+
 /// Returns whether it is a difference.
 pub fn is_difference(word: &str) -> bool {
     is_observed(word) && word.contains(" difference\t")
@@ -49,7 +71,7 @@ pub fn is_difference(word: &str) -> bool {
 /// Returns the words of a comparison, each to be counted once.
 pub fn words(group: &Group, compared: &Comparison, with_difference: bool) -> Vec<String> {
     let start = |what: &str| [PREFIX, group.digest(), " ", what].concat();
-    let mut words = vec![start("compared")];
+    let mut words = vec![self::compared(group)];
     let mut in_what = "in-match\t";
     if compared.is_mismatch() {
         words.push(start("mismatch"));

@@ -23,29 +23,27 @@ pub(crate) fn add_comparison(all: &mut GroupCounts, group: &Group, compared: &Co
     merge(all, &more);
 }
 
-/// Adds counts to others. Of what was observed all of a group is added, or nothing for lack of room.
+/// Adds counts to others. Of what was observed, parts and differences for which there is no room are left out until
+/// the next report; the counts of what was compared and of what differed never are.
 pub fn merge(into: &mut GroupCounts, more: &GroupCounts) {
-    let mut words = 0_usize;
-    for outcomes in into.values() {
-        words = observed(outcomes).saturating_add(words);
-    }
+    let may_be_left_out =
+        |outcomes: &BTreeMap<String, u64>| outcomes.keys().filter(|w| word::may_be_left_out(w)).count();
+    let mut words = into.values().map(may_be_left_out).fold(0_usize, usize::saturating_add);
     for (group, outcomes) in more {
         let counters = into.entry(group.clone()).or_default();
-        let more_words =
-            outcomes.keys().filter(|word| word::is_observed(word) && !counters.contains_key(*word)).count();
-        let has_room = words.saturating_add(more_words) <= word::MAX_WORDS;
         for (outcome, n) in outcomes {
-            if has_room || !word::is_observed(outcome) {
-                let counter = counters.entry(outcome.clone()).or_default();
-                *counter = counter.saturating_add(*n);
+            if word::may_be_left_out(outcome) && !counters.contains_key(outcome) {
+                // Counted in one case and not in the other, a part would explain what it does not.
+                let has_twin = || word::twin(outcome).is_some_and(|twin| counters.contains_key(&twin));
+                if words >= word::MAX_WORDS / 2 && !has_twin() {
+                    continue;
+                }
+                words = words.saturating_add(1);
             }
+            let counter = counters.entry(outcome.clone()).or_default();
+            *counter = counter.saturating_add(*n);
         }
-        words = words.saturating_add(if has_room { more_words } else { 0 });
     }
-}
-
-fn observed(outcomes: &BTreeMap<String, u64>) -> usize {
-    outcomes.keys().filter(|word| word::is_observed(word)).count()
 }
 
 /// Subtracts counts from others and drops those that become zero.
@@ -76,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compared_is_told_whole_or_not_at_all_and_never_in_more_words_than_there_is_room_for() {
+    fn what_was_compared_and_what_differed_is_told_however_little_room_there_is_for_parts() {
         let group = Group::for_tests(r#"{"mode": "observe"}"#);
         let compared = |differs: &[&str], unlike: &[String]| Comparison {
             differs: differs.iter().map(|what| (*what).to_owned()).collect(),
@@ -101,14 +99,22 @@ mod tests {
         for n in 0..100 {
             counters.count_comparison(&group, &compared(&[], &odd(n)));
         }
-        let words = counters.report()["g"].keys().filter(|word| word::is_observed(word)).count();
-        assert!((100..=word::MAX_WORDS).contains(&words), "{words}");
-        let names = told(&counters, "in-match\theader x-").len() as u64;
-        assert_eq!((names - 1) / 30, told(&counters, " compared")[0] - 3, "all parts of what is counted");
-        assert_eq!(counters.report()["g"]["mismatch"], 2, "which are counted in any case");
+        // A difference in a group that has had no room for its parts, and of a part that has its other word already.
+        let other = Group::for_tests(r#"{"name": "other", "mode": "observe"}"#);
+        counters.count_comparison(&other, &compared(&["body"], &odd(1)));
+        counters.count_comparison(&group, &compared(&["body"], &odd(0)));
+        let all = counters.report();
+        let words = all.values().flat_map(BTreeMap::keys).filter(|word| word::may_be_left_out(word)).count();
+        assert!((word::MAX_WORDS / 2..=word::MAX_WORDS).contains(&words), "{words}");
+        assert_eq!((told(&counters, " compared"), told(&counters, " mismatch")), (vec![104], vec![3]));
+        let of_other: Vec<_> = all["other"].iter().filter(|(word, _)| word::is_observed(word)).collect();
+        assert!(of_other.iter().any(|(word, n)| word.ends_with(" mismatch") && **n == 1), "{of_other:?}");
+        let names = |what| told(&counters, what).len();
+        assert_eq!((names("in-match\theader x-0-"), names("in-mismatch\theader x-0-")), (30, 30), "both or none");
+        assert_eq!(all["g"]["mismatch"], 3);
         let mut shared = counters.report();
         merge(&mut shared, &counters.report());
-        assert_eq!(shared["g"]["mismatch"], 4);
+        assert_eq!(shared["g"]["mismatch"], 6);
         let outcomes = counters.groups()["g"].keys().all(|word| !word::is_observed(word));
         assert!(outcomes, "the host has metrics of outcomes alone");
         counters.clear_groups();

@@ -19,6 +19,7 @@ use meshcache_protocol::{
     observe::{Comparison, word},
 };
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -49,7 +50,9 @@ pub(crate) fn begin(cache: &Arc<Cache>, asked: &CacheRequest<'_>, brought: &Orig
             route: None,
             by_coordinator: false,
         };
-        cache.observed.lock().begin(&passed, brought.at)
+        // Locked for all groups: what the request has is read after that.
+        let begun = cache.observed.lock().begin_head(&passed, brought.at);
+        begun.map(|begun| begun.with_request(&passed))
     })?;
     Some(Observation { cache: cache.clone(), served: asked.served.clone(), passing })
 }
@@ -80,15 +83,17 @@ impl Observation {
 }
 
 /// Records what a proxy has compared. It is anybody's word, and taken for groups that observe by the rules of now.
-pub(crate) fn record_told(cache: &Cache, report: &FeedRequest) {
+/// `comparisons`: how many are taken, by group. No word comes more often than what was compared.
+pub(crate) fn record_told(cache: &Cache, report: &FeedRequest, comparisons: &BTreeMap<String, u64>) {
     let table = cache.group_table();
     for (group, words) in &report.requests {
+        let Some(most) = comparisons.get(group).filter(|most| **most > 0) else { continue };
         let Some(served) = table.named(group).filter(|served| served.group.config().mode == Mode::Observe) else {
             continue;
         };
         for (text, times) in words.iter().take(2 * word::MAX_WORDS).filter(|(text, _)| word::is_observed(text)) {
             if let Some(word) = word::read(&served.group, text) {
-                served.evidence.lock().record_told(word, *times, cache.clock.now());
+                served.evidence.lock().record_told(word, *times.min(most), cache.clock.now());
             }
         }
     }

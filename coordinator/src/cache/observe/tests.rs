@@ -168,7 +168,8 @@ async fn what_proxies_tell_counts_for_groups_that_observe_by_the_rules_of_now_al
     };
     let tell = |served: &ServedGroup, name: &str| {
         let requests = [(name.to_owned(), words(&served.group))].into();
-        record_told(&observing.cache, &FeedRequest { requests, ..FeedRequest::default() });
+        let comparisons = [(name.to_owned(), 84_000)].into();
+        record_told(&observing.cache, &FeedRequest { requests, ..FeedRequest::default() }, &comparisons);
     };
     let evidence = || group(&observing.cache).evidence.lock().clone();
     let before = group(&observing.cache);
@@ -176,7 +177,11 @@ async fn what_proxies_tell_counts_for_groups_that_observe_by_the_rules_of_now_al
     assert_eq!(evidence().compared, 0);
     tell(&before, before.group.name());
     let told = evidence();
-    assert!(told.compared == told.mismatches && told.compared < u64::MAX && told.last[0].told, "{told:?}");
+    assert_eq!((told.compared, told.told, told.mismatches), (84_000, 84_000, 84_000), "as many as are taken");
+    assert_eq!((told.parts["header x"].in_mismatches, told.last[0].told), (84_000, true));
+    observing.get("/a").await;
+    observing.get("/a").await;
+    assert_eq!((evidence().compared, evidence().told), (84_001, 84_000), "one was seen here");
     let url = before.group.config().origin.url.to_string();
     let origin = serde_json::json!({"url": url});
     configure(&observing.cache, serde_json::json!({"mode": "observe", "origin": origin, "key": {"headers": ["x"]}}));

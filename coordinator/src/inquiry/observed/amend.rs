@@ -37,8 +37,8 @@ pub(super) fn yaml(parts: &[&str], config: &GroupConfig) -> Option<String> {
 
 fn add(key: &mut KeyRules, part: &str) -> Option<()> {
     match part.split_once(' ') {
-        Some(("header", name)) => key.headers.push(name.to_owned()),
-        Some(("cookie", name)) => key.cookies.push(name.to_owned()),
+        Some(("header", name)) => add_name(&mut key.headers, name),
+        Some(("cookie", name)) => add_name(&mut key.cookies, name),
         Some(("query", name)) => {
             let query = &mut key.query;
             query.exclude.retain(|pattern| !pattern.matches(name));
@@ -51,6 +51,12 @@ fn add(key: &mut KeyRules, part: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+fn add_name(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|own| own == name) {
+        names.push(name.to_owned());
+    }
 }
 
 /// Returns an object without the fields that are as they would be anyway.

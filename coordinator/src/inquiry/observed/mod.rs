@@ -7,7 +7,7 @@ use self::verdict::Rank;
 use crate::cache::{observe::evidence::Evidence, state::Cache};
 use meshcache_admin::{Coordinator, Difference, DifferingPart, Observed};
 use meshcache_protocol::{
-    Groups,
+    Group, Groups,
     groups::{GroupConfig, Mode},
 };
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -29,19 +29,20 @@ pub(crate) fn of(cache: &Cache, group: &str) -> Option<Observed> {
     })
 }
 
-/// Returns what all coordinators have seen of each group that observes here.
+/// Returns what all coordinators have seen of each group that observes here, under the rules that it has here.
 pub(crate) fn of_all(coordinators: &[Coordinator], groups: &Groups) -> BTreeMap<String, Observed> {
     let observing = groups.iter().filter(|group| group.config().mode == Mode::Observe);
-    let sum = |name: &str| {
+    let sum = |of: &Group| {
         let states = coordinators.iter().filter_map(|coordinator| coordinator.state.as_ref());
-        let same = states.flat_map(|state| &state.groups).filter(|group| group.name == name);
+        let groups = states.flat_map(|state| &state.groups);
+        let same = groups.filter(|group| group.name == of.name() && group.digest == of.digest());
         same.filter_map(|group| group.observed.as_ref()).fold(Observed::default(), added)
     };
-    observing.map(|group| (group.name().to_owned(), concluded(sum(group.name()), group.config()))).collect()
+    observing.map(|group| (group.name().to_owned(), concluded(sum(group), group.config()))).collect()
 }
 
 fn told(evidence: Evidence, now: u64) -> Observed {
-    let Evidence { began, compared, mismatches, parts, last } = evidence;
+    let Evidence { began, compared, told, mismatches, parts, last } = evidence;
     let parts = parts.into_iter().map(|(name, of)| DifferingPart {
         name,
         in_mismatches: of.in_mismatches,
@@ -56,12 +57,13 @@ fn told(evidence: Evidence, now: u64) -> Observed {
     });
     let for_seconds = began.map_or(0, |began| now.saturating_sub(began) / 1000);
     let (parts, last) = (parts.collect(), last.collect());
-    Observed { compared, mismatches, for_seconds, parts, last, ..Observed::default() }
+    Observed { compared, told, mismatches, for_seconds, parts, last, ..Observed::default() }
 }
 
 /// Adds what another coordinator has seen.
 fn added(mut all: Observed, more: &Observed) -> Observed {
     all.compared = all.compared.saturating_add(more.compared);
+    all.told = all.told.saturating_add(more.told);
     all.mismatches = all.mismatches.saturating_add(more.mismatches);
     all.for_seconds = all.for_seconds.max(more.for_seconds);
     for part in more.parts.iter().take(MAX_PARTS) {

@@ -3,7 +3,10 @@
 use super::*;
 use meshcache_admin::{CoordinatorState, GroupState};
 use meshcache_protocol::{
-    Field, Group, Key, Observer, PassedResponse, Request, Response, freshness::Times, groups::Config, observe::Limits,
+    Field, Key, Observer, PassedResponse, Request, Response,
+    freshness::Times,
+    groups::Config,
+    observe::{Limits, word::Word},
 };
 use proptest::prelude::*;
 
@@ -176,15 +179,42 @@ fn what_all_coordinators_have_seen_is_more_than_what_one_has() {
         }
         assert!(!service.observed().verdict.text.contains("add x-tenant"), "{:?}", service.observed());
     }
-    let coordinators = [&one, &other].map(|service| {
-        let group = GroupState { name: "g".into(), observed: Some(service.observed()), ..GroupState::default() };
+    let mut before = Service::new(r#"{"mode": "observe", "key": {"headers": ["x-old"]}}"#);
+    tenants(&mut before, 100);
+    let coordinators = [&one, &other, &before].map(|service| {
+        let (digest, observed) = (service.group.digest().to_owned(), Some(service.observed()));
+        let group = GroupState { name: "g".into(), digest, observed, ..GroupState::default() };
         let state = CoordinatorState { groups: vec![group], ..CoordinatorState::default() };
         Coordinator { state: Some(state), ..Coordinator::default() }
     });
     let groups = Groups::new(Config { groups: vec![one.group.config().clone()], ..Config::default() }).unwrap();
     let all = of_all(&coordinators, &groups);
-    assert_eq!(all["g"].compared, 20);
+    assert_eq!(all["g"].compared, 20, "without what a coordinator has seen under other rules");
     assert!(all["g"].verdict.text.starts_with("not: add x-tenant to key.headers"), "{all:?}");
+}
+
+#[test]
+fn what_proxies_told_is_said_in_the_verdict() {
+    let mut service = Service::new(r#"{"mode": "observe"}"#);
+    service.evidence.record_told(Word::Compared, 84_000, 0);
+    service.now = 90_000_000;
+    for _ in 0..211 {
+        service.asked(&Asked { target: "/", fields: &[], answer: "same" });
+    }
+    let observed = service.observed();
+    assert_eq!((observed.compared, observed.told), (84_210, 84_000));
+    assert_eq!(observed.verdict.text, "safe to switch on: 0 of 84,210, of which 84,000 told by proxies, in 25 h");
+    service.evidence.record_told(Word::Mismatch, 1, 0);
+    let text = "not: 1 of 84,210, of which 84,000 told by proxies, in 25 h differ, too few to say why";
+    assert_eq!(service.observed().verdict.text, text);
+}
+
+#[test]
+fn a_name_that_is_in_the_key_is_not_added_twice() {
+    let group = Group::for_tests(r#"{"mode": "observe", "key": {"headers": ["x-a"], "cookies": ["shop"]}}"#);
+    let parts = ["header x-a", "cookie shop", "header x-b", "header x-b"];
+    let yaml: serde_json::Value = serde_saphyr::from_str(&amend::yaml(&parts, group.config()).unwrap()).unwrap();
+    assert_eq!(yaml["key"], serde_json::json!({"headers": ["x-a", "x-b"], "cookies": ["shop"]}));
 }
 
 proptest! {

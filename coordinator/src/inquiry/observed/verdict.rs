@@ -5,7 +5,7 @@
 //! never alike, and so explains nothing; what differs at random would have to be lucky each time ([`MAX_CHANCE`]).
 
 use super::amend;
-use meshcache_admin::{DifferingPart, Observed, Verdict};
+use meshcache_admin::{DifferingPart, Grouped, Observed, Verdict};
 use meshcache_protocol::{
     groups::GroupConfig,
     observe::{COORDINATOR, HOST, ROUTE},
@@ -41,8 +41,12 @@ const SELDOM: [&str; 12] = [
 
 /// Returns what the evidence says.
 pub(super) fn of(observed: &Observed, config: &GroupConfig) -> Verdict {
-    let Observed { compared, mismatches, for_seconds, .. } = *observed;
-    let numbers = format!("{} of {} in {}", thousands(mismatches), thousands(compared), time(for_seconds));
+    let Observed { compared, told, mismatches, for_seconds, .. } = *observed;
+    let mut all = Grouped(compared).to_string();
+    if told > 0 {
+        all.push_str(&format!(", of which {} told by proxies,", Grouped(told)));
+    }
+    let numbers = format!("{} of {all} in {}", Grouped(mismatches), time(for_seconds));
     let plain = |text: String| Verdict { safe: false, text, yaml: None };
     if compared == 0 {
         return plain("not yet: no two responses for one key have come".to_owned());
@@ -52,12 +56,8 @@ pub(super) fn of(observed: &Observed, config: &GroupConfig) -> Verdict {
             let yaml = Some("mode: \"on\"\n".to_owned());
             return Verdict { safe: true, text: format!("safe to switch on: {numbers}"), yaml };
         }
-        let enough = format!("{} in {}", thousands(ENOUGH), time(ENOUGH_SECONDS));
-        return plain(format!(
-            "not yet: {} compared in {}, none differs; {enough} are enough",
-            thousands(compared),
-            time(for_seconds)
-        ));
+        let enough = format!("{} in {}", Grouped(ENOUGH), time(ENOUGH_SECONDS));
+        return plain(format!("not yet: {all} compared in {}, none differs; {enough} are enough", time(for_seconds)));
     }
     if mismatches < MIN_MISMATCHES {
         return plain(format!("not: {numbers} differ, too few to say why"));
@@ -167,18 +167,6 @@ impl<'a> Rank<'a> {
         }
         chosen
     }
-}
-
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn time(seconds: u64) -> String {
