@@ -501,6 +501,18 @@ fn a_file_of_nothing_but_errors_ends_at_fifty() {
 }
 
 #[test]
+fn a_pipe_is_read_once_and_its_errors_are_told() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+    command.args(["check", "/dev/stdin"]).env_remove("MESHCACHE_CONFIG").stdin(Stdio::piped());
+    let mut check = command.stderr(Stdio::piped()).spawn().unwrap();
+    check.stdin.take().unwrap().write_all(format!("{HEAD}  foo: 1\n").as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.starts_with("/dev/stdin:6: groups[0].foo: unknown field"), "{error}");
+}
+
+#[test]
 fn standard_input_is_checked_as_a_file_is() {
     assert_eq!(checked(HEAD), ["stdin: good, 1 groups"]);
     assert_eq!(checked("a: [\u{1b}[2J").len(), 1);

@@ -28,14 +28,16 @@ pub(super) fn run(CheckFlags { path, config, identity }: CheckFlags) -> Result<E
     } else {
         GroupSource::Path(path)
     };
-    match coordinator::check(&source, identity) {
+    // Once: a pipe has nothing for a second reader.
+    let files = source.read();
+    match coordinator::check(&source, &files, identity) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| tell(&escaped(&format!("{warning} (warning)"))));
             tell(&format!("{name}: good, {} groups", loaded.groups.iter().count()));
             Ok(ExitCode::SUCCESS)
         }
         Err(first) => {
-            let all = problems(&source, &source.read(), identity);
+            let all = problems(&source, &files, identity);
             if all.is_empty() {
                 return Err(first);
             }

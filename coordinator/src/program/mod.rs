@@ -109,7 +109,7 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
     let (log_format, log_level) = (flags.log_format, flags.log_level);
     let config = Config::kubecache(flags, read.groups.clone(), read.extra.clone()).map_err(CoordinatorError::Config)?;
     let config = Config { traces: read.traces.clone(), ..config };
-    coordinator::check(&config.source, config.identity)?;
+    coordinator::check(&config.source, &config.source.read(), config.identity)?;
     if print {
         tell(read.to_string().trim_end_matches('\n'));
         return Ok(());
