@@ -18,7 +18,7 @@ use kube::{
     api::ListParams,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use refusal::{chain, refused};
+use refusal::{chain, refused, unmade};
 use std::{
     io::{self, IsTerminal},
     path::Path,
@@ -47,7 +47,7 @@ async fn found(flags: &ServerFlags, token: Option<String>) -> Result<(Forward, O
     let (config, context) = config(flags).await?;
     let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config)
-        .map_err(|error| NoAnswer::new(format!("no client for the Kubernetes API: {}", chain(&error))))?;
+        .map_err(|error| NoAnswer::new(format!("no client for the Kubernetes API: {}", unmade(&error))))?;
     let place = format!("namespace {namespace} ({context})");
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let listed = pods
