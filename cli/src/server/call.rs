@@ -32,7 +32,7 @@ impl Server {
     pub async fn find(flags: ServerFlags) -> Result<Self, Failed> {
         let token = flags.admin_token_file.as_deref().map(first_line).transpose()?;
         if flags.is_of_cluster() {
-            if flags.admin.is_some() && std::env::var_os("MESHCACHE_ADMIN").is_none() {
+            if flags.has_own_admin(std::env::var("MESHCACHE_ADMIN").ok().as_deref()) {
                 return Err(Failed::Flags(
                     "--admin names a server, and the other flags a cluster: leave one out".into(),
                 ));

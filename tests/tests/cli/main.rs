@@ -183,11 +183,18 @@ async fn what_keeps_a_server_from_answering_is_one_line() {
         (&["groups", "--admin", &format!("https://{admin}")], 1, &format!("https://{admin}: ")),
         (&["groups", "--admin", &admin, "--ca", wrong], 2, "--ca is for TLS: write --admin https://"),
         (&["-n", "meshcache", "groups"], 1, "kubeconfig: "),
+        (&["groups", "--admin", &admin, "-n", "meshcache"], 2, "--admin names a server, and the other flags a cluster"),
         (&["purge", "--admin", &admin], 2, "name what is purged: URLs, --group GROUP"),
     ] {
         let told = tool.run("meshcache", arguments);
         assert_eq!((told.status, told.out.as_str()), (status, ""), "{arguments:?}: {}", told.error);
         assert!(told.error.contains(part) && told.error.lines().count() == 1, "{arguments:?}: {}", told.error);
+    }
+    for (variable, part) in [("h:1", "--admin names a server, and the other flags a cluster"), (&admin, "kubeconfig: ")]
+    {
+        let mut command = tool.command("meshcache");
+        let told = ended(command.args(["groups", "--admin", &admin, "-n", "m"]).env("MESHCACHE_ADMIN", variable));
+        assert!(told.error.contains(part), "{variable}: {}", told.error);
     }
 }
 

@@ -68,9 +68,9 @@ async fn found(flags: &ServerFlags, token: Option<String>) -> Result<(Forward, O
 
 /// The configuration of a client, and what it is called.
 async fn config(flags: &ServerFlags) -> Result<(Config, String), Failed> {
-    let is_given = flags.context.is_some() || flags.kubeconfig.is_some();
+    let has_kubeconfig = flags.has_kubeconfig(std::env::var_os("KUBECONFIG"), std::env::home_dir());
     let (mut config, name) = match Config::incluster_env() {
-        Ok(config) if !is_given => (config, "this Pod's cluster".to_owned()),
+        Ok(config) if !has_kubeconfig => (config, "this Pod's cluster".to_owned()),
         _ => kubeconfig(flags).await?,
     };
     config.connect_timeout = Some(CONNECT);
