@@ -1,5 +1,6 @@
 //! Why a command failed: one line for people, and an exit status.
 
+use http::StatusCode;
 use std::{
     fmt::Display,
     io::{self, ErrorKind},
@@ -7,13 +8,27 @@ use std::{
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NoAnswer(String);
+#[error("{line}")]
+pub struct NoAnswer {
+    line: String,
+    /// The status by which the server refused; none: it said nothing.
+    status: Option<StatusCode>,
+}
 
 impl NoAnswer {
     /// One line.
     pub fn new(line: impl Display) -> Self {
-        Self(line.to_string())
+        Self { line: line.to_string(), status: None }
+    }
+
+    /// One line of a server that refused.
+    pub fn refused(status: StatusCode, line: String) -> Self {
+        Self { line, status: Some(status) }
+    }
+
+    /// Returns whether asking again brings the same: the question is wrong, or the token.
+    pub fn is_final(&self) -> bool {
+        matches!(self.status, Some(StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED))
     }
 }
 

@@ -140,7 +140,7 @@ impl Server {
             return Ok(response);
         }
         let name = self.name();
-        Err(NoAnswer::new(match (status, &self.token) {
+        let line = match (status, &self.token) {
             (StatusCode::UNAUTHORIZED, None) => format!("{name}: wants a token: --admin-token-file FILE has one"),
             (StatusCode::UNAUTHORIZED, Some(_)) => {
                 format!("{name}: does not take this token: --admin-token-file FILE has another one")
@@ -153,7 +153,8 @@ impl Server {
                     None => format!("{name}{path}: {status}: is that an admin port of this version?"),
                 }
             }
-        }))
+        };
+        Err(NoAnswer::refused(status, line))
     }
 
     async fn read<T: DeserializeOwned>(

@@ -5,6 +5,7 @@
 mod cluster;
 
 use std::{
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -196,6 +197,35 @@ async fn what_keeps_a_server_from_answering_is_one_line() {
         let told = ended(command.args(["groups", "--admin", &admin, "-n", "m"]).env("MESHCACHE_ADMIN", variable));
         assert!(told.error.contains(part), "{variable}: {}", told.error);
     }
+}
+
+#[test]
+fn tail_asks_again_until_an_error_stays_and_tells_each_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        for answer in [
+            "200 OK\r\n\r\n",
+            "503 No\r\n\r\n{\"error\": \"full\"}",
+            "503 No\r\n\r\n{\"error\": \"full\"}",
+            "400 No\r\n\r\n{\"error\": \"no such group\"}",
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).unwrap();
+        }
+    });
+    let told = Tool::new().run("meshcache", &["tail", "--admin", &admin]);
+    server.join().unwrap();
+    let lines: Vec<&str> = told.error.lines().collect();
+    let ends = ["the server ended the answer; asking again", "full; asking again", "no such group"];
+    assert_eq!(lines, ends.map(|end| format!("{admin}: {end}")), "{}", told.error);
+    assert!(told.status != 0 && told.out.is_empty(), "{}", told.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
