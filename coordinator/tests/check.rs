@@ -513,6 +513,20 @@ fn a_pipe_is_read_once_and_its_errors_are_told() {
 }
 
 #[test]
+fn a_reader_that_leaves_changes_no_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    std::fs::write(&path, format!("{HEAD}  foo: 1\n  bar: 1\n")).unwrap();
+    for arguments in [["check", path.to_str().unwrap()], ["check", "/no/such.yaml"], ["man", "nonsense"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+        let status = command.args(arguments).env_remove("MESHCACHE_CONFIG").stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
 fn standard_input_is_checked_as_a_file_is() {
     assert_eq!(checked(HEAD), ["stdin: good, 1 groups"]);
     assert_eq!(checked("a: [\u{1b}[2J").len(), 1);

@@ -3,7 +3,7 @@
 use crate::{
     config::{CheckFlags, all_errors::problems, groups_file::GroupSource},
     coordinator::{self, CoordinatorError},
-    program::out::tell,
+    program::out::{complain, tell},
 };
 use meshcache_cli::text::escaped;
 use std::{
@@ -41,9 +41,9 @@ pub(super) fn run(CheckFlags { path, config, identity }: CheckFlags) -> Result<E
             if all.is_empty() {
                 return Err(first);
             }
-            all.iter().for_each(|problem| eprintln!("{}", escaped(&problem.to_string())));
+            all.iter().for_each(|problem| complain(&escaped(&problem.to_string())));
             if all.len() > 1 {
-                eprintln!("{name}: {} errors", all.len());
+                complain(&format!("{name}: {} errors", all.len()));
             }
             Ok(ExitCode::from(BAD))
         }
