@@ -35,18 +35,24 @@ impl NoAnswer {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// A flag is wrong.
+    /// A flag is wrong, or a server says that the question is.
     #[error("{0}")]
     Flags(String),
     /// The server gave no answer, or none that helps.
     #[error(transparent)]
-    NoAnswer(#[from] NoAnswer),
+    NoAnswer(NoAnswer),
     /// The same where status 1 is an answer: `why`.
     #[error(transparent)]
     NoServer(NoAnswer),
     /// What came cannot be written.
     #[error("standard output: {0}")]
     Output(io::Error),
+}
+
+impl From<NoAnswer> for Failed {
+    fn from(why: NoAnswer) -> Self {
+        if why.status == Some(StatusCode::BAD_REQUEST) { Self::Flags(why.line) } else { Self::NoAnswer(why) }
+    }
 }
 
 impl Failed {
@@ -69,6 +75,22 @@ impl Failed {
             Self::Flags(_) => 2,
             Self::NoAnswer(_) | Self::Output(_) => 1,
             Self::NoServer(_) => 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_is_wrong_with_a_question_is_wrong_usage() {
+        for (status, code, of_a_question) in
+            [(StatusCode::BAD_REQUEST, 2, 2), (StatusCode::UNAUTHORIZED, 1, 3), (StatusCode::SERVICE_UNAVAILABLE, 1, 3)]
+        {
+            let failed = || Failed::from(NoAnswer::refused(status, "h:1: no".to_owned()));
+            assert_eq!((failed().code(), failed().of_a_question().code()), (code, of_a_question), "{status}");
+            assert_eq!(failed().to_string(), "h:1: no");
         }
     }
 }
