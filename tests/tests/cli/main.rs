@@ -260,6 +260,10 @@ fn the_program_knows_the_name_by_which_it_is_called() {
         assert_eq!(version.out, format!("{typed} {}\n", env!("CARGO_PKG_VERSION")));
         assert!(tool.run(name, &["why", "-h"]).out.contains(&format!("Usage: {typed} why ")), "{name}");
     }
+    for (name, arguments) in [("meshcache", &["-n", "x", "--help"]), ("kubectl-meshcache", &["-n", "x", "-h"])] {
+        let help = tool.run(name, arguments);
+        assert!(help.status == 0 && help.out.contains("\nSee:\n  why "), "{name}: {}{}", help.out, help.error);
+    }
     let alone = tool.run("meshcache", &[]);
     assert!(alone.status == 2 && alone.error.contains("\nSee:\n  why "), "{}{}", alone.out, alone.error);
     for (name, arguments) in [("meshcache-coordinator", &[][..]), ("meshcache", &["serve"])] {
