@@ -472,6 +472,11 @@ groups:
   match: {}
   origin: {url: \"http://o\", maxLoads: 0}
   callers: [\"spiffe://x/ns/a/sa/b\"]
+- name: e
+  match: {hosts: [i]}
+  origin: {url: \"http://o\", maxLoads: 0}
+  patience: 10x
+  hedge: 5s
 debugers: []
 ";
     let lines = checked(text);
@@ -483,21 +488,25 @@ debugers: []
         "stdin:8: groups[0].patience: `10x` is not a duration",
         "stdin:9: groups[1]: expected fields",
         "stdin:14: groups[2].freshness.defualt: unknown field `defualt` (did you mean `default`?)",
+        "stdin:15: groups[2].hedge: 5s is not less than the patience",
         "stdin:17: groups[3].match: needs `service` or `hosts`",
         "stdin:18: groups[3].origin.maxLoads: 0 would allow no load",
         "stdin:19: groups[3].callers: `spiffe://x/ns/a/sa/b` needs --identity",
-        "stdin:20: debugers: unknown field `debugers` (did you mean `debuggers`?)",
-        "stdin: 11 errors",
+        "stdin:22: groups[4].origin.maxLoads: 0 would allow no load",
+        "stdin:23: groups[4].patience: `10x` is not a duration",
+        "stdin:25: debugers: unknown field `debugers` (did you mean `debuggers`?)",
+        "stdin: 14 errors",
     ]) {
         assert!(line.starts_with(begins), "expected {begins}: {}", lines.join("\n"));
     }
-    assert_eq!(lines.len(), 12, "{}", lines.join("\n"));
+    assert_eq!(lines.len(), 15, "{}", lines.join("\n"));
 }
 
 #[test]
 fn a_file_of_nothing_but_errors_ends_at_fifty() {
     let text = format!("version: 1\ngroups:\n{}", "- name: A_b\n  foo: 1\n".repeat(100));
-    assert_eq!(checked(&text).len(), 51);
+    let lines = checked(&text);
+    assert_eq!((lines.len(), lines[50].as_str()), (51, "stdin: at least 50 errors"));
 }
 
 #[test]

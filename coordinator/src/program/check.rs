@@ -1,7 +1,11 @@
 //! `meshcache check`: all that is wrong with a configuration, in one run.
 
 use crate::{
-    config::{CheckFlags, all_errors::problems, groups_file::GroupSource},
+    config::{
+        CheckFlags,
+        all_errors::{MAX_ERRORS, problems},
+        groups_file::GroupSource,
+    },
     coordinator::{self, CoordinatorError},
     program::out::{complain, tell},
 };
@@ -43,7 +47,8 @@ pub(super) fn run(CheckFlags { path, config, identity }: CheckFlags) -> Result<E
             }
             all.iter().for_each(|problem| complain(&escaped(&problem.to_string())));
             if all.len() > 1 {
-                complain(&format!("{name}: {} errors", all.len()));
+                let least = if all.len() < MAX_ERRORS { "" } else { "at least " };
+                complain(&format!("{name}: {least}{} errors", all.len()));
             }
             Ok(ExitCode::from(BAD))
         }
