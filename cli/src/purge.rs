@@ -126,8 +126,8 @@ pub async fn run(Checked { purge, asks }: Checked, server: &Server, output: &Out
 }
 
 fn is_meant(server: &str) -> bool {
-    eprint!("purge everything that {} and the coordinators beside it store? [y/N] ", text::escaped(server));
-    let _ = io::stderr().flush();
+    let server = text::escaped(server);
+    let _ = write!(io::stderr(), "purge everything that {server} and the coordinators beside it store? [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     config::{
         Config,
-        groups_file::{GroupSource, LoadedGroups},
+        groups_file::{GroupFiles, GroupSource, LoadedGroups},
         tokens::Tokens,
         watched_file::WatchedFiles,
     },
@@ -92,9 +92,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Coordinator::start(config).await?.serve(shutdown).await
 }
 
-/// Reads the groups as `run` would. Returns them with their warnings, or one line that says what is wrong.
-pub fn check(source: &GroupSource, identity: Identity) -> Result<LoadedGroups, CoordinatorError> {
-    reload::check(source, identity).map_err(CoordinatorError::Config)
+/// Takes files that were read as `run` would. Returns their groups with warnings, or one line that says what is wrong.
+pub fn check(source: &GroupSource, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, CoordinatorError> {
+    reload::check(source, files, identity).map_err(CoordinatorError::Config)
 }
 
 fn system(error: impl ToString) -> CoordinatorError {

@@ -5,7 +5,7 @@ use crate::{
     cache::state::Cache,
     config::{
         Config,
-        groups_file::{GroupSource, LoadedGroups},
+        groups_file::{GroupFiles, GroupSource, LoadedGroups},
         in_force::InForce,
         tokens::{ReloadOutcome, Tokens},
         watched_file::WatchedFiles,
@@ -184,9 +184,9 @@ impl Reload {
     }
 }
 
-/// Reads groups and applies them to a cache that serves nobody.
-pub(crate) fn check(source: &GroupSource, identity: Identity) -> Result<LoadedGroups, String> {
-    let loaded = source.load(&source.read(), identity).map_err(|error| error.to_string())?;
+/// Applies a source's groups to a cache that serves nobody.
+pub(crate) fn check(source: &GroupSource, files: &GroupFiles, identity: Identity) -> Result<LoadedGroups, String> {
+    let loaded = source.load(files, identity).map_err(|error| error.to_string())?;
     let (me, installation, peer_trust) = (String::new(), String::new(), PeerTrust::Token);
     let settings = Settings { me, installation, store_bytes: 0, identity, peer_trust };
     apply(&Cache::new(settings, Metrics::new().map_err(|error| error.to_string())?), &loaded)?;

@@ -472,6 +472,11 @@ groups:
   match: {}
   origin: {url: \"http://o\", maxLoads: 0}
   callers: [\"spiffe://x/ns/a/sa/b\"]
+- name: e
+  match: {hosts: [i]}
+  origin: {url: \"http://o\", maxLoads: 0}
+  patience: 10x
+  hedge: 5s
 debugers: []
 ";
     let lines = checked(text);
@@ -483,21 +488,51 @@ debugers: []
         "stdin:8: groups[0].patience: `10x` is not a duration",
         "stdin:9: groups[1]: expected fields",
         "stdin:14: groups[2].freshness.defualt: unknown field `defualt` (did you mean `default`?)",
+        "stdin:15: groups[2].hedge: 5s is not less than the patience",
         "stdin:17: groups[3].match: needs `service` or `hosts`",
         "stdin:18: groups[3].origin.maxLoads: 0 would allow no load",
         "stdin:19: groups[3].callers: `spiffe://x/ns/a/sa/b` needs --identity",
-        "stdin:20: debugers: unknown field `debugers` (did you mean `debuggers`?)",
-        "stdin: 11 errors",
+        "stdin:22: groups[4].origin.maxLoads: 0 would allow no load",
+        "stdin:23: groups[4].patience: `10x` is not a duration",
+        "stdin:25: debugers: unknown field `debugers` (did you mean `debuggers`?)",
+        "stdin: 14 errors",
     ]) {
         assert!(line.starts_with(begins), "expected {begins}: {}", lines.join("\n"));
     }
-    assert_eq!(lines.len(), 12, "{}", lines.join("\n"));
+    assert_eq!(lines.len(), 15, "{}", lines.join("\n"));
 }
 
 #[test]
 fn a_file_of_nothing_but_errors_ends_at_fifty() {
     let text = format!("version: 1\ngroups:\n{}", "- name: A_b\n  foo: 1\n".repeat(100));
-    assert_eq!(checked(&text).len(), 51);
+    let lines = checked(&text);
+    assert_eq!((lines.len(), lines[50].as_str()), (51, "stdin: at least 50 errors"));
+}
+
+#[test]
+fn a_pipe_is_read_once_and_its_errors_are_told() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+    command.args(["check", "/dev/stdin"]).env_remove("MESHCACHE_CONFIG").stdin(Stdio::piped());
+    let mut check = command.stderr(Stdio::piped()).spawn().unwrap();
+    check.stdin.take().unwrap().write_all(format!("{HEAD}  foo: 1\n").as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.starts_with("/dev/stdin:6: groups[0].foo: unknown field"), "{error}");
+}
+
+#[test]
+fn a_reader_that_leaves_changes_no_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("groups.yaml");
+    std::fs::write(&path, format!("{HEAD}  foo: 1\n  bar: 1\n")).unwrap();
+    for arguments in [["check", path.to_str().unwrap()], ["check", "/no/such.yaml"], ["man", "nonsense"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshcache-coordinator"));
+        let status = command.args(arguments).env_remove("MESHCACHE_CONFIG").stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -154,7 +154,8 @@ fn a_line_names_what_is_wrong_with_the_files_of_an_origin() {
             "- name: b\n  match: {{hosts: [i]}}\n  callers: [\"*\"]\n  origin: {{url: \"https://o\", {origin}}}\n"
         );
         std::fs::write(&path, format!("version: 1\ngroups:\n{group}")).unwrap();
-        let said = coordinator::check(&GroupSource::Path(path.clone()), Identity::None).map(|_| ()).unwrap_err();
+        let source = GroupSource::Path(path.clone());
+        let said = coordinator::check(&source, &source.read(), Identity::None).map(|_| ()).unwrap_err();
         assert_eq!(said.to_string().split_once(".yaml:").map(|(_, said)| said), Some(&*line));
     }
 }

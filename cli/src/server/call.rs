@@ -32,7 +32,7 @@ impl Server {
     pub async fn find(flags: ServerFlags) -> Result<Self, Failed> {
         let token = flags.admin_token_file.as_deref().map(first_line).transpose()?;
         if flags.is_of_cluster() {
-            if flags.admin.is_some() && std::env::var_os("MESHCACHE_ADMIN").is_none() {
+            if flags.has_own_admin(std::env::var("MESHCACHE_ADMIN").ok().as_deref()) {
                 return Err(Failed::Flags(
                     "--admin names a server, and the other flags a cluster: leave one out".into(),
                 ));
@@ -140,7 +140,7 @@ impl Server {
             return Ok(response);
         }
         let name = self.name();
-        Err(NoAnswer::new(match (status, &self.token) {
+        let line = match (status, &self.token) {
             (StatusCode::UNAUTHORIZED, None) => format!("{name}: wants a token: --admin-token-file FILE has one"),
             (StatusCode::UNAUTHORIZED, Some(_)) => {
                 format!("{name}: does not take this token: --admin-token-file FILE has another one")
@@ -153,7 +153,8 @@ impl Server {
                     None => format!("{name}{path}: {status}: is that an admin port of this version?"),
                 }
             }
-        }))
+        };
+        Err(NoAnswer::refused(status, line))
     }
 
     async fn read<T: DeserializeOwned>(

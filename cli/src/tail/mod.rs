@@ -64,23 +64,32 @@ async fn follow(flags: &Flags, server: &Server, output: &Output) -> Result<Statu
             Ok(None) => NoAnswer::new(format!("{}: the server ended the answer", server.name())),
             Err(why) => why,
         };
-        lines = again(server, &path, &why, output).await;
+        lines = again(server, &path, &why, output).await?;
     }
     Ok(Status::Done)
 }
 
-/// Asks until there is an answer, ever more seldom, and says on stderr what it waits for.
-async fn again(server: &Server, path: &str, why: &NoAnswer, output: &Output) -> Lines {
-    output.note(&format!("{why}; asking again"));
+/// Asks until there is an answer, ever more seldom, and says on stderr what it waits for. The error is one that stays.
+async fn again(server: &Server, path: &str, why: &NoAnswer, output: &Output) -> Result<Lines, NoAnswer> {
+    let mut told = why.to_string();
+    output.note(&format!("{told}; asking again"));
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::time::sleep(pause).await;
         match server.lines(path).await {
             Ok(lines) => {
                 output.note(&format!("{} answers again", server.name()));
-                return lines;
+                return Ok(lines);
             }
-            Err(_) => pause = (pause * 2).min(LONGEST_PAUSE),
+            Err(why) if why.is_final() => return Err(why),
+            Err(why) => {
+                let line = why.to_string();
+                if line != told {
+                    output.note(&format!("{line}; asking again"));
+                    told = line;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
         }
     }
 }

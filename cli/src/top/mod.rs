@@ -130,8 +130,9 @@ async fn counted(server: &Server, flags: &Flags) -> Result<Top, Failed> {
 }
 
 async fn ask(server: &Server, by: TopBy, flags: &Flags, limit: u16) -> Answer {
-    let (top, saved) = tokio::join!(ask_top(server, by, flags, limit), saved(server));
-    Answer { by, top, saved }
+    // One after the other, by the connection that is kept.
+    let top = ask_top(server, by, flags, limit).await;
+    Answer { by, top, saved: saved(server).await }
 }
 
 async fn ask_top(server: &Server, by: TopBy, flags: &Flags, limit: u16) -> Result<Top, NoAnswer> {

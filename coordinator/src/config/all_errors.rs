@@ -17,7 +17,7 @@ use meshcache_protocol::groups::{
 use std::collections::BTreeSet;
 
 /// The most errors of one run.
-const MAX_ERRORS: usize = 50;
+pub(crate) const MAX_ERRORS: usize = 50;
 /// How often a text is read again. Each time something is taken out of it, but not each time something is told.
 const MAX_READS: usize = 200;
 
@@ -25,8 +25,10 @@ const MAX_READS: usize = 200;
 #[derive(Default)]
 struct Rest {
     config: Config,
-    /// Of each of its groups: its number in the file, and whether it is as it was.
-    groups: Vec<(usize, bool)>,
+    /// Of each of its groups: its number in the file.
+    groups: Vec<usize>,
+    /// The fields of groups in which something was taken out.
+    lost: BTreeSet<String>,
 }
 
 /// A file as it was read, by its name.
@@ -52,24 +54,27 @@ fn of(files: &[File], identity: Identity) -> Vec<ConfigError> {
             }
         };
         let positions = YamlPositions::of(text);
-        let Rest { config, groups } = rest(file, text, &positions, &mut errors);
+        let Rest { config, groups, lost } = rest(file, text, &positions, &mut errors);
         if let Some(what) = config.debuggers.iter().find_map(|pattern| unknowable(pattern, identity)) {
             let (file, line, field) = (file.clone(), positions.line_of("debuggers"), "debuggers".to_owned());
             errors.push(ConfigError { file, line, field, what });
         }
         all.groups.extend(config.groups);
-        places.push((file, positions, groups));
+        places.push((file, positions, groups, lost));
     }
     let place = |Problem { group, field, what }: Problem| {
         let mut n = group?;
-        let (file, positions, group, is_whole) = places.iter().find_map(|(file, positions, groups)| {
-            let found = groups.get(n).map(|(group, is_whole)| (file, positions, group, *is_whole));
+        let (file, positions, group, lost) = places.iter().find_map(|(file, positions, groups, lost)| {
+            let found = groups.get(n).map(|group| (file, positions, group, lost));
             n = n.saturating_sub(groups.len());
             found
         })?;
+        let is_lost = |part: &str| lost.contains(&format!("groups[{group}].{part}"));
+        // What was taken out of a field, or of one that the problem names, may be all that it lacks.
+        let mut parts = field.split(['.', '[']).take(1).chain(what.split(|c: char| !c.is_alphanumeric()));
+        let follows = parts.any(is_lost);
         let field = format!("groups[{group}].{field}");
-        // What is missing in the others may be what was wrong.
-        is_whole.then(|| ConfigError { file: (*file).clone(), line: positions.line_of(&field), field, what })
+        (!follows).then(|| ConfigError { file: (*file).clone(), line: positions.line_of(&field), field, what })
     };
     let of_groups = check::problems(&all).into_iter().chain(unknowable_callers(&all, identity));
     errors.extend(of_groups.filter_map(place));
@@ -85,7 +90,9 @@ fn rest(file: &str, text: &str, positions: &YamlPositions, errors: &mut Vec<Conf
         let error = match config(file, blanked.text(), positions) {
             Ok(config) => {
                 errors.extend(bad_version(file, &config, positions));
-                return Rest { groups: left(&blanked, positions, config.groups.len()), config };
+                let lost = blanked.lost();
+                let groups = left(&lost, positions, config.groups.len());
+                return Rest { config, groups, lost: lost.into_iter().map(str::to_owned).collect() };
             }
             Err(error) => error,
         };
@@ -109,11 +116,9 @@ fn is_consequence(error: &ConfigError, blanked: &Blanked<'_>) -> bool {
     }
 }
 
-/// Returns the numbers of the groups that are left, and whether nothing was taken out of them.
-fn left(blanked: &Blanked<'_>, positions: &YamlPositions, count: usize) -> Vec<(usize, bool)> {
+/// Returns the numbers of the groups that are left.
+fn left(lost: &BTreeSet<&str>, positions: &YamlPositions, count: usize) -> Vec<usize> {
     let number = |field: &str| field.strip_prefix("groups[")?.strip_suffix(']')?.parse().ok();
-    let all: BTreeSet<usize> = positions.all().iter().filter_map(|one| number(&one.field)).collect();
-    let is_left = |n: &usize| !blanked.is_without(&format!("groups[{n}]"));
-    let left = all.into_iter().filter(is_left).map(|n| (n, !blanked.has_lost(&format!("groups[{n}]"))));
-    left.take(count).collect()
+    let all = positions.all().iter().filter(|one| !lost.contains(one.field.as_str()));
+    all.filter_map(|one| number(&one.field)).collect::<BTreeSet<usize>>().into_iter().take(count).collect()
 }

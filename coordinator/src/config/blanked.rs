@@ -1,6 +1,7 @@
 //! A YAML text from which fields are taken out, with all others left where they are.
 
 use crate::config::yaml_positions::YamlPositions;
+use std::collections::BTreeSet;
 
 /// A text and what was taken out of it.
 pub(super) struct Blanked<'p> {
@@ -9,11 +10,14 @@ pub(super) struct Blanked<'p> {
     positions: &'p YamlPositions,
     /// Of each of these: whether it was taken out.
     gone: Vec<bool>,
+    /// How many fields are left in the text.
+    left: usize,
 }
 
 impl<'p> Blanked<'p> {
     pub(super) fn new(text: &str, positions: &'p YamlPositions) -> Self {
-        Self { text: text.to_owned(), positions, gone: vec![false; positions.all().len()] }
+        let count = positions.all().len();
+        Self { text: text.to_owned(), positions, gone: vec![false; count], left: count }
     }
 
     /// Returns what is left.
@@ -29,6 +33,16 @@ impl<'p> Blanked<'p> {
     /// Returns whether a field itself was taken out.
     pub(super) fn is_without(&self, field: &str) -> bool {
         self.positions.all().iter().zip(&self.gone).any(|(one, gone)| *gone && one.field == field)
+    }
+
+    /// Returns the groups that were taken out, and the fields of groups in which something was: `groups[1].origin`.
+    pub(super) fn lost(&self) -> BTreeSet<&str> {
+        let all = self.positions.all().iter().zip(&self.gone).filter(|(_, gone)| **gone);
+        all.map(|(one, _)| {
+            let end = one.field.match_indices(['.', '[']).nth(2).map_or(one.field.len(), |(end, _)| end);
+            one.field.get(..end).unwrap_or_default()
+        })
+        .collect()
     }
 
     /// Takes a field out, or the smallest one around it that has lines of its own. Returns whether there was one.
@@ -59,12 +73,11 @@ impl<'p> Blanked<'p> {
         // In a list or mapping in one line something else goes with it, or what is left is no YAML. A field that has lost
         // all that was in it has a value again, nothing, which goes with the field.
         let lost = self.gone.get(begin..end).unwrap_or_default().iter().filter(|gone| !**gone).count();
-        let count = |text: &str| YamlPositions::of(text).all().len();
-        let (left, expected) = (count(&made), count(&self.text).saturating_sub(lost));
+        let (left, expected) = (YamlPositions::of(&made).all().len(), self.left.saturating_sub(lost));
         if lost == 0 || left.abs_diff(expected) > 1 || left == 0 {
             return false;
         }
-        self.text = made;
+        (self.text, self.left) = (made, left);
         self.gone.iter_mut().take(end).skip(begin).for_each(|gone| *gone = true);
         true
     }

@@ -77,7 +77,8 @@ Examples:
 const CHECK: &str = "\
 Examples:
   meshcache check groups.yaml
-  helm template charts/meshcache -f values.yaml | yq ... | meshcache check -
+  helm template charts/meshcache -f values.yaml -s templates/groups.yaml |
+    yq -r '.data[\"groups.yaml\"]' | meshcache check -
 
 Status: 0 good, warnings are told; 2 not good.";
 

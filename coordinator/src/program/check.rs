@@ -1,9 +1,13 @@
 //! `meshcache check`: all that is wrong with a configuration, in one run.
 
 use crate::{
-    config::{CheckFlags, all_errors::problems, groups_file::GroupSource},
+    config::{
+        CheckFlags,
+        all_errors::{MAX_ERRORS, problems},
+        groups_file::GroupSource,
+    },
     coordinator::{self, CoordinatorError},
-    program::out::tell,
+    program::out::{complain, tell},
 };
 use meshcache_cli::text::escaped;
 use std::{
@@ -28,20 +32,23 @@ pub(super) fn run(CheckFlags { path, config, identity }: CheckFlags) -> Result<E
     } else {
         GroupSource::Path(path)
     };
-    match coordinator::check(&source, identity) {
+    // Once: a pipe has nothing for a second reader.
+    let files = source.read();
+    match coordinator::check(&source, &files, identity) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| tell(&escaped(&format!("{warning} (warning)"))));
             tell(&format!("{name}: good, {} groups", loaded.groups.iter().count()));
             Ok(ExitCode::SUCCESS)
         }
         Err(first) => {
-            let all = problems(&source, &source.read(), identity);
+            let all = problems(&source, &files, identity);
             if all.is_empty() {
                 return Err(first);
             }
-            all.iter().for_each(|problem| eprintln!("{}", escaped(&problem.to_string())));
+            all.iter().for_each(|problem| complain(&escaped(&problem.to_string())));
             if all.len() > 1 {
-                eprintln!("{name}: {} errors", all.len());
+                let least = if all.len() < MAX_ERRORS { "" } else { "at least " };
+                complain(&format!("{name}: {least}{} errors", all.len()));
             }
             Ok(ExitCode::from(BAD))
         }

@@ -30,7 +30,8 @@ Examples:
 
 Without a command it serves: `meshcache --origin URL`.
 Status: 0 done, 1 failed or no answer, 2 a flag or the configuration is wrong,
-3 done but for some coordinators that gave no answer.";
+3 done but for some coordinators that gave no answer. Of `why`: 0 from the cache,
+1 not from it, 3 no server.";
 
 /// The commands in the sections of the help. Those of hooks are in none.
 const SECTIONS: [(&str, &[&str]); 4] = [
@@ -103,6 +104,9 @@ impl Program {
 const BEFORE: [&str; 9] =
     ["-n", "--namespace", "--context", "--kubeconfig", "--release", "--admin", "--admin-token-file", "--ca", "-o"];
 
+/// Those of them that serving has as well.
+const OF_SERVING: [&str; 2] = ["--admin", "--admin-token-file"];
+
 /// Returns whether an argument is a flag with its value: `--admin=h:1`, `-nshop`.
 fn has_value(argument: &str, flag: &str) -> bool {
     let after = if flag.starts_with("--") { "=" } else { "" };
@@ -112,25 +116,27 @@ fn has_value(argument: &str, flag: &str) -> bool {
 /// Puts the command first. Without one it is `serve`, as it was before there were others.
 fn in_order(mut arguments: Vec<OsString>, name: Name, is_told: bool) -> Vec<OsString> {
     let text = |n: usize| arguments.get(n).map(|one| one.to_string_lossy().into_owned());
-    let mut at = 1;
-    while let Some(flag) = text(at).filter(|flag| flag.starts_with('-')) {
-        if BEFORE.contains(&flag.as_str()) {
-            at += 2;
-        } else if BEFORE.iter().any(|known| has_value(&flag, known)) {
-            at += 1;
-        } else {
-            break;
-        }
+    let (mut at, mut may_serve) = (1, true);
+    while let Some(flag) = text(at) {
+        let is_known = |known: &&&str| flag == **known || has_value(&flag, known);
+        let Some(known) = BEFORE.iter().find(is_known) else { break };
+        at += if flag == *known { 2 } else { 1 };
+        may_serve &= OF_SERVING.contains(known);
     }
+    let is_asked = |flag: &str| {
+        ["-V", "--version"].contains(&flag) || (["-h", "--help"].contains(&flag) && name != Name::Coordinator)
+    };
     match text(at) {
         Some(word) if !word.starts_with('-') => {
             let word = arguments.remove(at);
             arguments.insert(1, word);
         }
-        Some(flag) if ["-V", "--version"].contains(&flag.as_str()) => {}
-        Some(flag) if ["-h", "--help"].contains(&flag.as_str()) && name != Name::Coordinator => {}
+        // Before a command's name the program takes these alone.
+        Some(flag) if is_asked(&flag) => drop(arguments.drain(1..at)),
         // Whoever types the name alone wants the help.
         None if arguments.len() < 2 && name != Name::Coordinator && !is_told => {}
+        // A server is named, and nothing is asked of it: the help, too.
+        _ if !may_serve && name != Name::Coordinator => arguments.truncate(1),
         _ if arguments.is_empty() => {}
         _ => arguments.insert(1, "serve".into()),
     }
@@ -156,6 +162,13 @@ mod tests {
             ("meshcache why -n a http://h/", "meshcache why -n a http://h/"),
             ("meshcache --admin h:1 stat -o json", "meshcache stat --admin h:1 -o json"),
             ("meshcache nonsense", "meshcache nonsense"),
+            ("meshcache -n x --help", "meshcache --help"),
+            ("kubectl-meshcache -n x --context=c -h", "kubectl-meshcache -h"),
+            ("meshcache --admin h:1 -V", "meshcache -V"),
+            ("meshcache -n x why -h", "meshcache why -n x -h"),
+            ("kubectl-meshcache -n x", "kubectl-meshcache"),
+            ("meshcache -n", "meshcache"),
+            ("meshcache -n x --origin http://o", "meshcache"),
         ] {
             assert_eq!(ordered(line), read);
         }

@@ -19,7 +19,7 @@ use crate::{
 };
 use clap::Parser;
 use line::Serve;
-use out::tell;
+use out::{complain, tell};
 use std::{collections::BTreeMap, env, ffi::OsString, iter, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     match run(program.command) {
         Ok(status) => status,
         Err(failed) => {
-            eprintln!("{failed}");
+            complain(&failed.to_string());
             ExitCode::from(if matches!(failed, CoordinatorError::Config(_) | CoordinatorError::Kube(_)) {
                 2
             } else {
@@ -109,7 +109,7 @@ fn kubecache(KubecacheFlags { print }: KubecacheFlags) -> Result<(), Coordinator
     let (log_format, log_level) = (flags.log_format, flags.log_level);
     let config = Config::kubecache(flags, read.groups.clone(), read.extra.clone()).map_err(CoordinatorError::Config)?;
     let config = Config { traces: read.traces.clone(), ..config };
-    coordinator::check(&config.source, config.identity)?;
+    coordinator::check(&config.source, &config.source.read(), config.identity)?;
     if print {
         tell(read.to_string().trim_end_matches('\n'));
         return Ok(());
@@ -175,7 +175,7 @@ fn serve(config: Config) -> Result<(), CoordinatorError> {
             signalled().await;
             let _ = stop.send(());
             signalled().await;
-            eprintln!("a second signal: stopped at once");
+            complain("a second signal: stopped at once");
             std::process::exit(1);
         });
         coordinator::run(config, async {

@@ -1,4 +1,4 @@
-//! Standard output. A reader that has left is no failure.
+//! Standard output and standard error. A reader that has left is no failure.
 
 use crate::coordinator::CoordinatorError;
 use std::io::{self, ErrorKind, Write};
@@ -6,6 +6,11 @@ use std::io::{self, ErrorKind, Write};
 /// Writes a line. Whether somebody reads it changes nothing.
 pub(super) fn tell(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Writes a line of what is wrong to standard error. Whether somebody reads it changes nothing.
+pub(super) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes bytes as they are.

@@ -137,12 +137,22 @@ fn base64(text: &str) -> String {
 
 /// Runs a command at a cluster with these releases that forbids something.
 async fn at_cluster(releases: &[&'static str], forbids: &'static str, arguments: &[&str]) -> Ended {
+    at_cluster_with(&[], releases, forbids, arguments).await
+}
+
+/// The same with variables.
+async fn at_cluster_with(
+    variables: &[(&str, &str)],
+    releases: &[&'static str],
+    forbids: &'static str,
+    arguments: &[&str],
+) -> Ended {
     let (_origin, mesh): (_, Coordinators) = mesh().await;
     let tool = Tool::new();
     let api = Api { releases: releases.to_vec(), forbids, admin: mesh.all[0].ports.admin };
     let config = api.start(&tool).await;
     let mut command = tool.command("meshcache");
-    command.args(arguments).env("KUBECONFIG", config);
+    command.args(arguments).env("KUBECONFIG", config).envs(variables.iter().copied());
     tokio::task::spawn_blocking(move || crate::ended(&mut command)).await.unwrap()
 }
 
@@ -151,6 +161,50 @@ async fn one_command_from_a_laptop_reaches_the_mesh_with_the_charts_own_token() 
     let told = at_cluster(&["m"], "nothing", &["-n", "caches", "ring"]).await;
     assert_eq!((told.status, told.error.as_str()), (0, ""), "{}", told.out);
     assert!(told.out.contains("\npeer-0  ") && told.out.contains("\npeer-1  "), "{}", told.out);
+}
+
+/// Starts a proxy that takes `u:secret` alone, and connects; returns its URL.
+async fn proxy() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://u:secret@{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let told = format!("basic {}", base64("u:secret"));
+                assert!(head.starts_with("CONNECT ") && head.to_lowercase().contains(&told.to_lowercase()), "{head}");
+                let mut server = TcpStream::connect(head.split(' ').nth(1).unwrap()).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_is_reached_through_a_proxy_whose_password_nobody_sees() {
+    let arguments = ["-n", "caches", "ring"];
+    let proxy = proxy().await;
+    for variables in
+        [&[("HTTPS_PROXY", proxy.as_str())][..], &[("HTTPS_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", "127.0.0.1")]]
+    {
+        let told = at_cluster_with(variables, &["m"], "nothing", &arguments).await;
+        assert_eq!((told.status, told.error.as_str()), (0, ""), "{}", told.out);
+    }
+    for (proxy, part) in [
+        ("socks5://u:secret@127.0.0.1:1", "begins with `socks5`: write http:// or https://"),
+        ("ftp://u:secret@127.0.0.1:1", "begins with `ftp`: write http:// or https://"),
+        ("http://u:secret@127.0.0.1:1", "the Kubernetes API: list pods"),
+    ] {
+        let told = at_cluster_with(&[("HTTPS_PROXY", proxy)], &["m"], "nothing", &arguments).await;
+        assert!(told.status == 1 && told.error.contains(part), "{}", told.error);
+        assert!(!told.error.contains("secret") && told.error.lines().count() == 1, "{}", told.error);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

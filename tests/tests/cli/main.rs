@@ -5,6 +5,7 @@
 mod cluster;
 
 use std::{
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -154,6 +155,9 @@ async fn a_purge_is_carried_out_everywhere_and_says_who_gave_no_answer() {
     assert_eq!((refused.status, refused.error.lines().count()), (1, 1), "{}", refused.error);
     assert!(refused.error.contains("there is no group `sohp`"), "{}", refused.error);
 
+    let refused = tool.ask(&mesh, &["purge", "--group", "shop", "--regex", "("]);
+    assert_eq!((refused.status, refused.error.lines().count()), (2, 1), "{}", refused.error);
+
     mesh.all[1].process.kill();
     let purged = tool.ask(&mesh, &["purge", "--group", "shop"]);
     assert_eq!(purged.status, 3, "{}{}", purged.out, purged.error);
@@ -183,12 +187,48 @@ async fn what_keeps_a_server_from_answering_is_one_line() {
         (&["groups", "--admin", &format!("https://{admin}")], 1, &format!("https://{admin}: ")),
         (&["groups", "--admin", &admin, "--ca", wrong], 2, "--ca is for TLS: write --admin https://"),
         (&["-n", "meshcache", "groups"], 1, "kubeconfig: "),
+        (&["groups", "--admin", &admin, "-n", "meshcache"], 2, "--admin names a server, and the other flags a cluster"),
         (&["purge", "--admin", &admin], 2, "name what is purged: URLs, --group GROUP"),
     ] {
         let told = tool.run("meshcache", arguments);
         assert_eq!((told.status, told.out.as_str()), (status, ""), "{arguments:?}: {}", told.error);
         assert!(told.error.contains(part) && told.error.lines().count() == 1, "{arguments:?}: {}", told.error);
     }
+    for (variable, part) in [("h:1", "--admin names a server, and the other flags a cluster"), (&admin, "kubeconfig: ")]
+    {
+        let mut command = tool.command("meshcache");
+        let told = ended(command.args(["groups", "--admin", &admin, "-n", "m"]).env("MESHCACHE_ADMIN", variable));
+        assert!(told.error.contains(part), "{variable}: {}", told.error);
+    }
+}
+
+#[test]
+fn tail_asks_again_until_an_error_stays_and_tells_each_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        for answer in [
+            "200 OK\r\n\r\n",
+            "503 No\r\n\r\n{\"error\": \"full\"}",
+            "503 No\r\n\r\n{\"error\": \"full\"}",
+            "400 No\r\n\r\n{\"error\": \"no such group\"}",
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).unwrap();
+        }
+    });
+    let told = Tool::new().run("meshcache", &["tail", "--admin", &admin]);
+    server.join().unwrap();
+    let lines: Vec<&str> = told.error.lines().collect();
+    let ends = ["the server ended the answer; asking again", "full; asking again", "no such group"];
+    assert_eq!(lines, ends.map(|end| format!("{admin}: {end}")), "{}", told.error);
+    assert_eq!((told.status, told.out.as_str()), (2, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +259,10 @@ fn the_program_knows_the_name_by_which_it_is_called() {
         let version = tool.run(name, &["--version"]);
         assert_eq!(version.out, format!("{typed} {}\n", env!("CARGO_PKG_VERSION")));
         assert!(tool.run(name, &["why", "-h"]).out.contains(&format!("Usage: {typed} why ")), "{name}");
+    }
+    for (name, arguments) in [("meshcache", &["-n", "x", "--help"]), ("kubectl-meshcache", &["-n", "x", "-h"])] {
+        let help = tool.run(name, arguments);
+        assert!(help.status == 0 && help.out.contains("\nSee:\n  why "), "{name}: {}{}", help.out, help.error);
     }
     let alone = tool.run("meshcache", &[]);
     assert!(alone.status == 2 && alone.error.contains("\nSee:\n  why "), "{}{}", alone.out, alone.error);

@@ -18,7 +18,7 @@ use kube::{
     api::ListParams,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use refusal::{chain, refused};
+use refusal::{chain, refused, unmade};
 use std::{
     io::{self, IsTerminal},
     path::Path,
@@ -47,7 +47,7 @@ async fn found(flags: &ServerFlags, token: Option<String>) -> Result<(Forward, O
     let (config, context) = config(flags).await?;
     let namespace = flags.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config)
-        .map_err(|error| NoAnswer::new(format!("no client for the Kubernetes API: {}", chain(&error))))?;
+        .map_err(|error| NoAnswer::new(format!("no client for the Kubernetes API: {}", unmade(&error))))?;
     let place = format!("namespace {namespace} ({context})");
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let listed = pods
@@ -68,9 +68,9 @@ async fn found(flags: &ServerFlags, token: Option<String>) -> Result<(Forward, O
 
 /// The configuration of a client, and what it is called.
 async fn config(flags: &ServerFlags) -> Result<(Config, String), Failed> {
-    let is_given = flags.context.is_some() || flags.kubeconfig.is_some();
+    let has_kubeconfig = flags.has_kubeconfig(std::env::var_os("KUBECONFIG"), std::env::home_dir());
     let (mut config, name) = match Config::incluster_env() {
-        Ok(config) if !is_given => (config, "this Pod's cluster".to_owned()),
+        Ok(config) if !has_kubeconfig => (config, "this Pod's cluster".to_owned()),
         _ => kubeconfig(flags).await?,
     };
     config.connect_timeout = Some(CONNECT);

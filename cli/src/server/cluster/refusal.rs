@@ -29,6 +29,17 @@ fn rule(verb: &str, what: &str) -> String {
     }
 }
 
+/// Says why there is no client. A proxy's URL may have a password: kube's own line would show it.
+pub(super) fn unmade(error: &Error) -> String {
+    match error {
+        Error::ProxyProtocolDisabled { proxy_url, .. } | Error::ProxyProtocolUnsupported { proxy_url } => format!(
+            "the proxy (proxy-url of the kubeconfig, or HTTPS_PROXY) begins with `{}`: write http:// or https://",
+            proxy_url.scheme_str().unwrap_or_default()
+        ),
+        other => chain(other),
+    }
+}
+
 /// An error and its causes in one line: "connection refused" stands at the end of the chain.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();

@@ -69,7 +69,7 @@ async fn story() -> bool {
     for front in mesh.fronts() {
         tell.step(&format!("an Envoy with the {filter} listens on {front}"));
     }
-    let live = Live::of(&mesh, screen);
+    let live = Live::of(&mesh, screen.clone());
     the_herd(&mut tell, &mesh).await;
     live.line().await;
     the_hot_answer(&mut tell, &mesh).await;
@@ -87,6 +87,7 @@ async fn story() -> bool {
     if std::env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
         keep::keep(&tell, &mesh).await;
     }
+    screen.end();
     kept
 }
 

@@ -12,15 +12,15 @@ use parking_lot::Mutex;
 pub(crate) struct Screen {
     is_terminal: bool,
     colour: bool,
-    /// What stands below the last line.
-    below: Arc<Mutex<String>>,
+    /// What stands below the last line; none: nothing any more.
+    below: Arc<Mutex<Option<String>>>,
 }
 
 impl Screen {
     pub(crate) fn new() -> Screen {
         let is_terminal = stdout().is_terminal();
         let colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Screen { is_terminal, colour, below: Arc::default() }
+        Screen { is_terminal, colour, below: Arc::new(Mutex::new(Some(String::new()))) }
     }
 
     /// Whether a line can be renewed in place.
@@ -30,14 +30,23 @@ impl Screen {
 
     /// Writes a line.
     pub(crate) fn line(&self, text: &str) {
-        self.write(&format!("{text}\n"), &self.below.lock());
+        self.write(&format!("{text}\n"), self.below.lock().as_deref().unwrap_or_default());
     }
 
     /// Renews the line below.
     pub(crate) fn renew(&self, text: &str) {
-        let mut below = self.below.lock();
-        *below = text.to_owned();
-        self.write("", &below);
+        if let Some(below) = self.below.lock().as_mut() {
+            *below = text.to_owned();
+            self.write("", below);
+        }
+    }
+
+    /// Ends the line below, which is renewed no more.
+    pub(crate) fn end(&self) {
+        let below = self.below.lock().take();
+        if self.is_terminal && below.is_some_and(|below| !below.is_empty()) {
+            let _ = writeln!(stdout());
+        }
     }
 
     /// Text in a colour, where there are any.
