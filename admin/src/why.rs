@@ -72,6 +72,8 @@ pub struct AtCoordinator {
     pub loading: Option<u64>,
     /// The last reasons why it did not answer from its store or did not store, the newest first; at most 4.
     pub last: Vec<LastReason>,
+    /// When it stored a response last, milliseconds before now, as far as it remembers.
+    pub stored_ago: Option<u64>,
     /// Whether later requests pass at once because of the last one, for how many milliseconds more.
     pub passes_for: Option<u64>,
     /// What the probe did here; empty: none was asked for.

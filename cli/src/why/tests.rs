@@ -63,6 +63,7 @@ fn private() -> Why {
         has_lease: true,
         last: vec![last],
         loading: Some(3),
+        stored_ago: Some(61_000),
         passes_for: Some(19_200),
         ..AtCoordinator::default()
     };
@@ -110,7 +111,7 @@ fn what_is_not_stored_has_its_reason_what_the_origin_said_and_what_to_write() {
     let (_, told) = all.split_once("meshcache-1  owner\n").unwrap();
     assert_eq!(
         told,
-        "  stored  nothing
+        "  stored  nothing, the last one was stored 1m1s ago
   last    private, 4s ago: the origin said 200, cache-control: private
   loading now, 3 requests wait for it
   passes  at once, for 20s more

@@ -119,7 +119,9 @@ fn coordinator(at: &AtCoordinator, why: &Why) -> Vec<Line<'static>> {
         tell("lease", vec![piece("none: it may not answer from its store now", BAD)]);
     }
     if at.stored.is_empty() {
-        tell("stored", vec![piece("nothing", WARN)]);
+        let mut pieces = vec![piece("nothing", WARN)];
+        pieces.extend(at.stored_ago.map(|ago| piece(format!(", the last one was stored {}", text::ago(ago)), PLAIN)));
+        tell("stored", pieces);
     }
     for stored in some(&at.stored) {
         tell("stored", self::stored(stored));

@@ -6,6 +6,7 @@ mod asked;
 mod here;
 mod key_parts;
 mod probe;
+mod recent;
 mod summary;
 
 use crate::{

@@ -62,7 +62,7 @@ function atCoordinator(one, why) {
       ['Age', kept => lasting(kept.age), 'n'], ['Fresh for', kept => kept.ttl >= 0 ? lasting(kept.ttl) : `stale for ${lasting(-kept.ttl)}`, 'n'],
       ['By', kept => kept.lifetimeBy], ['Kept as', kept => kept.keptAs, 'wide'], ['Body', kept => bytes(kept.bytes), 'n wide'],
       ['Vary', kept => kept.vary.join(', ') || '–', 'wide'], ['Tags', kept => kept.tags.join(' ') || '–', 'wide']], one.stored))
-  } else if (!one.unreached) add('Nothing is stored.')
+  } else if (!one.unreached) add(one.storedAgo > 0 ? `Nothing is stored now; the last response was stored ${ago(one.storedAgo)}.` : 'Nothing is stored.')
   if (one.last.length) {
     said.push(listing(`Last reasons at ${one.name}`, [
       ['Last reason', last => reasonLink(last.reason)], ['When', last => ago(last.ago), 'n'], ['Origin', last => last.status ?? 'no response'],
