@@ -22,7 +22,7 @@ pub struct WhyRequest {
 pub struct Why {
     /// The answer in one line: `fresh at meshcache-1, for 12 s more` or `not stored: private`.
     pub summary: String,
-    /// The URL as the cache reads it.
+    /// The URL as the cache reads it, of its query the names alone.
     pub url: String,
     /// The group; none: no group takes it.
     pub group: Option<String>,
@@ -52,7 +52,7 @@ pub struct Why {
 pub struct KeyPart {
     /// What it is: `group`, `scheme`, `host`, `path`, `query`, `header x-tenant`, `cookie lang`.
     pub name: String,
-    /// Its value, or a mark for one that is not shown.
+    /// Its value; of a query the names alone, of a header or a cookie `(given)` or `(absent)`.
     pub value: String,
 }
 

@@ -174,16 +174,26 @@ fn owner(why: &Why) -> &AtCoordinator {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_told_with_the_rule_that_gave_its_lifetime() {
-    let one =
-        One::start(json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}]}, "key": {"headers": ["x-t"]}})).await;
+    let one = One::start(
+        json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}]}, "key": {"headers": ["x-t"], "cookies": ["c"]}}),
+    )
+    .await;
     assert!(!one.get("/a?q=1").await.contains("; hit"));
-    let why = one.why_of(json!({"url": "http://H/%61?q=1", "headers": ["x-t: mine"]})).await;
+    let why = one.why_of(json!({"url": "http://H/%61?q=s3cret", "headers": ["x-t: s3cret"]})).await;
     assert_eq!(why.summary, "not stored, and no coordinator was asked for it lately", "{why:#?}");
-    assert_eq!((why.group.as_deref(), why.url.as_str()), (Some("g"), "http://h/a?q=1"));
+    assert_eq!((why.group.as_deref(), why.url.as_str()), (Some("g"), "http://h/a?q=…"));
     assert_eq!(why.rule.as_deref(), Some("hosts: h, paths: prefix /a"));
+    assert!(!serde_json::to_string(&why).unwrap().contains("s3cret"), "{why:#?}");
     let key: Vec<_> = why.key.iter().map(|part| (part.name.as_str(), part.value.as_str())).collect();
-    let parts =
-        [("group", "g"), ("scheme", "http"), ("host", "h"), ("path", "/a"), ("query", "?q=1"), ("header x-t", "mine")];
+    let parts = [
+        ("group", "g"),
+        ("scheme", "http"),
+        ("host", "h"),
+        ("path", "/a"),
+        ("query", "?q=…"),
+        ("header x-t", "(given)"),
+        ("cookie c", "(absent)"),
+    ];
     assert_eq!(key, parts);
     assert_eq!(
         (why.owner.as_deref(), why.next.as_deref(), why.key_hash.map(|hash| hash.len())),

@@ -12,7 +12,7 @@ mod summary;
 use crate::{
     cache::{groups::ServedGroup, request::Caller},
     http::head::RequestHead,
-    inquiry::{Inquiry, NoAnswer, PATIENCE},
+    inquiry::{Inquiry, NoAnswer, PATIENCE, keys::query_names},
 };
 use advice::Case;
 use asked::InvalidWhy;
@@ -60,7 +60,8 @@ impl Inquiry {
         let request = head.request(&fields).or_else(|_| head.host_only(&fields)).ok();
         let url = |target: &str| {
             let authority = String::from_utf8_lossy(head.authority()).to_ascii_lowercase();
-            format!("{}://{authority}{target}", head.scheme())
+            let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+            format!("{}://{authority}{path}{}", head.scheme(), query_names(query))
         };
         let url = head.request(&fields).map_or_else(|_| url(head.target()), |request| url(&request.normal_target()));
         let caller =
