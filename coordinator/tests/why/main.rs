@@ -310,6 +310,14 @@ async fn a_method_is_explained_and_nothing_is_advised_that_would_be_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_says_nothing_of_a_get() {
+    let one = One::start(json!({})).await;
+    assert_eq!(one.ask("HEAD", "/a", &[]).await.status, 200);
+    let why = one.why("/a").await;
+    assert!(owner(&why).last.is_empty(), "{why:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_are_explained_and_mended_for_one_who_says_who_asks() {
     let callers = json!({"callers": ["spiffe://x/ns/shop/sa/web"]});
     let one = One::with(callers, &["--identity", "xfcc"]).await;
