@@ -6,7 +6,11 @@ use super::{
     why_of,
 };
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 use tokio::net::TcpListener;
 
 /// Coordinators `a` and, if it runs, `b` before an origin.
@@ -64,13 +68,16 @@ async fn what_another_coordinator_owns_is_explained_by_any() {
     let path = of_b(&a, &b, "/").await;
     let mut probe = question(&path);
     probe["probe"] = json!(true);
+    let asked = Instant::now();
     let why = why_of(a.ports.admin, probe).await;
+    let whole = asked.elapsed().as_secs_f64() * 1000.0;
     let names: Vec<_> = why.at.iter().map(|at| at.name.as_str()).collect();
     assert_eq!((names, why.next.as_deref()), (vec!["b", "a"], Some("a")), "the owner is first");
     assert!(why.summary.starts_with("fresh at b for "), "{}", why.summary);
     let at: Vec<_> = why.hops.iter().map(|hop| hop.at.as_str()).collect();
     assert!(at.len() == 4 && at[..2] == ["a", "b"] && at[2].starts_with("origin ") && at[3] == "b", "{:?}", why.hops);
-    assert!(why.hops[0].what == "asked b, the owner" && why.hops[0].took >= why.hops[3].took, "{:?}", why.hops);
+    assert_eq!(why.hops[0].what, "asked b, the owner");
+    assert!(why.hops.iter().map(|hop| hop.took).sum::<f64>() <= whole, "{whole}: {:?}", why.hops);
     assert!(why.at[1].stored.is_empty() && why.at[0].hops.is_empty(), "{:#?}", why.at);
 }
 

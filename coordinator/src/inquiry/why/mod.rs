@@ -121,6 +121,8 @@ impl Inquiry {
             None => format!("asked {}, the owner", owner.name),
             Some(why) => format!("asked {}, the owner: no answer: {why}", owner.name),
         };
+        let there = owner.hops.iter().map(|hop| hop.took / 1000.0).sum();
+        let took = took.saturating_sub(Duration::try_from_secs_f64(there).unwrap_or_default());
         let asked = Hop { at: self.me.clone(), what, took: probe::millis(took) };
         let way = (owner.name != self.me || owner.unreached.is_some()).then_some(asked);
         way.into_iter().chain(std::mem::take(&mut owner.hops)).collect()
