@@ -27,3 +27,17 @@ async fn a_probe_asks_once_and_tells_each_hop() {
     let second = hops(&one.why_of(probe).await);
     assert!(second.len() == 2 && second[0].1.starts_with("looked up: hit"), "{second:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_of_what_passes_says_that_it_does_not_ask() {
+    let one = One::start(json!({"bypass": {"query": ["draft"]}})).await;
+    for (url, what) in [
+        ("http://h/a?draft=1", "not asked: it passes, bypass-query"),
+        ("http://elsewhere/a", "not asked: it passes, no-group"),
+    ] {
+        let why = one.why_of(json!({"url": url, "probe": true})).await;
+        let hops: Vec<_> = why.hops.iter().map(|hop| (hop.at.as_str(), hop.what.as_str(), hop.took)).collect();
+        assert_eq!(hops, [("me", what, 0.0)], "{why:#?}");
+        assert!(one.why_of(json!({"url": url})).await.hops.is_empty(), "it was not wanted");
+    }
+}

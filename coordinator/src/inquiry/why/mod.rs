@@ -36,8 +36,10 @@ impl Inquiry {
     pub(crate) async fn why(&self, asked: &WhyRequest) -> Result<Why, InvalidWhy> {
         let head = asked::head(asked::read(asked)?)?;
         let Explained { mut why, served, key, caller } = self.explain(&head);
-        if let Some(key) = &key {
-            (why.at, why.hops) = self.of_each(asked, key).await;
+        match &key {
+            Some(key) => (why.at, why.hops) = self.of_each(asked, key).await,
+            None if asked.probe => why.hops = vec![self.not_asked(why.request_reason.as_deref())],
+            None => {}
         }
         let case = Case { head: &head, served: served.as_deref(), caller: caller.as_deref(), cache: &self.cache };
         why.summary = summary::of(&why);
@@ -113,6 +115,12 @@ impl Inquiry {
         let mut all = join_all(order.iter().enumerate().map(ask)).await;
         let hops = all.first_mut().filter(|_| asked.probe).map(|(owner, took)| self.hops(owner, *took));
         (all.into_iter().map(|(at, _)| at).collect(), hops.unwrap_or_default())
+    }
+
+    /// The hop of a probe of what has no key: the request would tell nothing but its reason, and might reach a service.
+    fn not_asked(&self, reason: Option<&str>) -> Hop {
+        let what = format!("not asked: it passes, {}", reason.unwrap_or("no-group"));
+        Hop { at: self.me.clone(), what, took: 0.0 }
     }
 
     /// The hops of a probe: the way to the owner, and what the owner did.
