@@ -124,7 +124,7 @@ pub struct LastReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Advice {
-    /// The reason that it is about.
+    /// The reason that it is about; empty: about none.
     pub reason: String,
     /// What to do, and what to think of before: one or two sentences.
     pub text: String,

@@ -173,6 +173,13 @@ fn the_cache_answers_where_a_coordinator_has_it_and_may_give_it() {
 }
 
 #[test]
+fn advice_about_no_reason_names_none() {
+    let advice = Advice { text: "Ask again.".to_owned(), ..Advice::default() };
+    let all = text(&Why { advice: vec![advice], ..fresh() });
+    assert!(all.ends_with("\nwhat to do\n  Ask again.\n"), "{all}");
+}
+
+#[test]
 fn hops_of_a_probe_lie_one_after_the_other() {
     let hop = |at: &str, what: &str, took| Hop { at: at.to_owned(), what: what.to_owned(), took };
     let hops = vec![hop("meshcache-1", "looked up: miss", 0.1), hop("origin", "loaded: 200, max-age=60", 11.9)];

@@ -183,10 +183,11 @@ fn last(last: &LastReason) -> Vec<Span<'static>> {
 }
 
 fn advice(advice: &Advice) -> Vec<Line<'static>> {
-    let mut title = vec![piece("to change it", STRONG)];
-    if !advice.reason.is_empty() {
-        title.push(piece(format!("  {}", shown(&advice.reason)), FAINT));
-    }
+    let title = if advice.reason.is_empty() {
+        vec![piece("what to do", STRONG)]
+    } else {
+        vec![piece("to change it", STRONG), piece(format!("  {}", shown(&advice.reason)), FAINT)]
+    };
     let mut lines = vec![Line::from(title)];
     lines.extend(wrapped(&shown(&advice.text), SENTENCE).map(|line| Line::from(piece(format!("  {line}"), PLAIN))));
     let (what, is_diff) = match (&advice.diff, &advice.yaml) {

@@ -334,7 +334,8 @@ async fn callers_are_explained_and_mended_for_one_who_says_who_asks() {
 async fn what_a_proxy_decides_is_told_where_no_request_has_come() {
     let one = One::start(json!({})).await;
     let why = one.why("/a").await;
-    let advice = about(&why, "route");
+    assert_eq!(why.summary, "not stored, and no coordinator was asked for it lately");
+    let advice = about(&why, "");
     assert!(advice.text.contains("Cache-Status") && advice.text.contains("`caller`"), "{advice:?}");
     assert_eq!((advice.yaml.as_deref(), why.advice.len()), (None, 1));
     let elsewhere = one.why_of(json!({"url": "https://other/a"})).await;

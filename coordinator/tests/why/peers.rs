@@ -101,7 +101,7 @@ async fn what_was_stored_since_ends_the_reason_of_each_coordinator_that_passed_a
     assert_eq!(over.at[1].last.first().map(|last| last.reason.as_str()), Some("private"), "a passed it: {over:#?}");
     assert!(over.at[0].stored_ago.is_some_and(|ago| ago < 60_000), "{over:#?}");
     assert!(over.summary.starts_with("not stored: what was stored "), "{}", over.summary);
-    assert!(over.advice.iter().all(|advice| advice.reason != "private" && advice.yaml.is_none()), "{over:#?}");
+    assert!(about(&over, "").text.starts_with("What was stored has expired") && over.advice.len() == 1, "{over:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

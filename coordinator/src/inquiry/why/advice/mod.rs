@@ -55,18 +55,21 @@ impl Case<'_> {
             }
         }
         if all.is_empty() && why.at.iter().all(|at| at.stored.is_empty() && at.loading.is_none()) {
-            all.push(self.unasked());
+            all.push(self.unasked(recent::stored_ago(why).is_some()));
         }
         all
     }
 
-    /// The advice where no coordinator has anything to say.
-    fn unasked(&self) -> Advice {
+    /// The advice where no coordinator has a reason. It has none itself.
+    fn unasked(&self, was_stored: bool) -> Advice {
+        if was_stored {
+            return Advice { text: words::OVER.into(), ..Advice::default() };
+        }
         let fields = self.head.fields();
         let names = self.served.zip(self.head.request(&fields).ok());
         match names.is_some_and(|(served, request)| freshness::names_user(&served.group, &request, false)) {
             true => self.about(Reason::Identity, &LastReason::default()),
-            false => Advice { reason: Reason::Route.label().into(), text: words::UNASKED.into(), ..Advice::default() },
+            false => Advice { text: words::UNASKED.into(), ..Advice::default() },
         }
     }
 

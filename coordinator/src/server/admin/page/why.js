@@ -39,7 +39,8 @@ function explained(why) {
 }
 
 function advised({reason, text, yaml, diff}) {
-  const at = make('section', {'aria-label': `What to change: ${reason}`}, make('h3', {}, 'What to change: ', doc(`reasons.md#${reason}`, reason)), make('p', {}, text))
+  const at = make('section', {'aria-label': reason ? `What to change: ${reason}` : 'What to do'},
+    make('h3', {}, ...reason ? ['What to change: ', doc(`reasons.md#${reason}`, reason)] : ['What to do']), make('p', {}, text))
   if (diff) {
     const kinds = {'+': 'plus', '-': 'minus'}
     at.append(make('pre', {}, ...diff.split('\n').map(line => make('span', {class: /^(---|\+\+\+)/.test(line) ? null : kinds[line[0]]}, `${line}\n`))))
