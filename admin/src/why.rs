@@ -22,7 +22,7 @@ pub struct WhyRequest {
 pub struct Why {
     /// The answer in one line: `fresh at meshcache-1, for 12 s more` or `not stored: private`.
     pub summary: String,
-    /// The URL as the cache reads it.
+    /// The URL as the cache reads it, of its query the names alone.
     pub url: String,
     /// The group; none: no group takes it.
     pub group: Option<String>,
@@ -52,7 +52,7 @@ pub struct Why {
 pub struct KeyPart {
     /// What it is: `group`, `scheme`, `host`, `path`, `query`, `header x-tenant`, `cookie lang`.
     pub name: String,
-    /// Its value, or a mark for one that is not shown.
+    /// Its value; of a query the names alone, of a header or a cookie `(given)` or `(absent)`.
     pub value: String,
 }
 
@@ -72,6 +72,8 @@ pub struct AtCoordinator {
     pub loading: Option<u64>,
     /// The last reasons why it did not answer from its store or did not store, the newest first; at most 4.
     pub last: Vec<LastReason>,
+    /// When it stored a response last, milliseconds before now, as far as it remembers.
+    pub stored_ago: Option<u64>,
     /// Whether later requests pass at once because of the last one, for how many milliseconds more.
     pub passes_for: Option<u64>,
     /// What the probe did here; empty: none was asked for.
@@ -122,7 +124,7 @@ pub struct LastReason {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Advice {
-    /// The reason that it is about.
+    /// The reason that it is about; empty: about none.
     pub reason: String,
     /// What to do, and what to think of before: one or two sentences.
     pub text: String,

@@ -63,6 +63,7 @@ fn private() -> Why {
         has_lease: true,
         last: vec![last],
         loading: Some(3),
+        stored_ago: Some(61_000),
         passes_for: Some(19_200),
         ..AtCoordinator::default()
     };
@@ -110,7 +111,7 @@ fn what_is_not_stored_has_its_reason_what_the_origin_said_and_what_to_write() {
     let (_, told) = all.split_once("meshcache-1  owner\n").unwrap();
     assert_eq!(
         told,
-        "  stored  nothing
+        "  stored  nothing, the last one was stored 1m1s ago
   last    private, 4s ago: the origin said 200, cache-control: private
   loading now, 3 requests wait for it
   passes  at once, for 20s more
@@ -169,6 +170,13 @@ fn the_cache_answers_where_a_coordinator_has_it_and_may_give_it() {
     no_lease.at[0].has_lease = false;
     assert!(!is_answered(&no_lease) && text(&no_lease).contains("may not answer from its store now"));
     assert!(!is_answered(&Why { request_reason: Some("method".to_owned()), ..fresh() }));
+}
+
+#[test]
+fn advice_about_no_reason_names_none() {
+    let advice = Advice { text: "Ask again.".to_owned(), ..Advice::default() };
+    let all = text(&Why { advice: vec![advice], ..fresh() });
+    assert!(all.ends_with("\nwhat to do\n  Ask again.\n"), "{all}");
 }
 
 #[test]

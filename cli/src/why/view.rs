@@ -119,7 +119,9 @@ fn coordinator(at: &AtCoordinator, why: &Why) -> Vec<Line<'static>> {
         tell("lease", vec![piece("none: it may not answer from its store now", BAD)]);
     }
     if at.stored.is_empty() {
-        tell("stored", vec![piece("nothing", WARN)]);
+        let mut pieces = vec![piece("nothing", WARN)];
+        pieces.extend(at.stored_ago.map(|ago| piece(format!(", the last one was stored {}", text::ago(ago)), PLAIN)));
+        tell("stored", pieces);
     }
     for stored in some(&at.stored) {
         tell("stored", self::stored(stored));
@@ -181,10 +183,11 @@ fn last(last: &LastReason) -> Vec<Span<'static>> {
 }
 
 fn advice(advice: &Advice) -> Vec<Line<'static>> {
-    let mut title = vec![piece("to change it", STRONG)];
-    if !advice.reason.is_empty() {
-        title.push(piece(format!("  {}", shown(&advice.reason)), FAINT));
-    }
+    let title = if advice.reason.is_empty() {
+        vec![piece("what to do", STRONG)]
+    } else {
+        vec![piece("to change it", STRONG), piece(format!("  {}", shown(&advice.reason)), FAINT)]
+    };
     let mut lines = vec![Line::from(title)];
     lines.extend(wrapped(&shown(&advice.text), SENTENCE).map(|line| Line::from(piece(format!("  {line}"), PLAIN))));
     let (what, is_diff) = match (&advice.diff, &advice.yaml) {

@@ -67,7 +67,7 @@ pub(crate) fn put(cache: &Cache, served: &ServedGroup, load: &PurgeGuard, entry:
         cache.hit_for_pass.forget(load.key().hash(), &entry.selecting);
     }
     if result.is_ok() {
-        cache.last_reasons.forget(load.key().hash());
+        cache.last_reasons.stored(load.key().hash(), cache.clock.now());
     }
     result.inspect_err(|why| {
         served.metrics.count_not_stored(*why);

@@ -1,5 +1,5 @@
-//! The last reasons of each key: why requests were not answered from the store, and why responses were not stored. An
-//! administrator asks for them. Nothing here is touched by a hit.
+//! The last reasons of each key: why requests were not answered from the store, and why responses were not stored; and
+//! when a response was stored last. An administrator asks for them. Nothing here is touched by a hit.
 
 use crate::bounded_lru::bounded_lru;
 use http::{HeaderMap, StatusCode, header, response};
@@ -41,11 +41,13 @@ pub(crate) struct LastReasons(Mutex<Kept>);
 struct Kept {
     keys: LruCache<Hash, VecDeque<LastReason>>,
     bytes: usize,
+    /// When a response was stored last. By itself: what is stored pushes no reasons out.
+    stored: LruCache<Hash, u64>,
 }
 
 impl Default for LastReasons {
     fn default() -> Self {
-        Self(Mutex::new(Kept { keys: bounded_lru(MOST.0), bytes: 0 }))
+        Self(Mutex::new(Kept { keys: bounded_lru(MOST.0), bytes: 0, stored: bounded_lru(MOST.0) }))
     }
 }
 
@@ -73,9 +75,16 @@ impl LastReasons {
         self.push(key, last);
     }
 
-    /// Forgets the reasons of a key: a response is stored.
-    pub(crate) fn forget(&self, key: Hash) {
-        drop(self.0.lock().pop(key));
+    /// Forgets the reasons of a key: a response is stored. When is kept, for the reasons that others have.
+    pub(crate) fn stored(&self, key: Hash, now: u64) {
+        let mut kept = self.0.lock();
+        drop(kept.pop(key));
+        kept.stored.put(key, now);
+    }
+
+    /// Returns when a response of a key was stored last.
+    pub(crate) fn stored_at(&self, key: Hash) -> Option<u64> {
+        self.0.lock().stored.peek(&key).copied()
     }
 
     /// Returns a key's reasons, the newest first.
@@ -224,6 +233,17 @@ mod tests {
         reasons.into_iter().enumerate().for_each(|(n, reason)| all.record(Hash(1), reason, n as u64));
         let kept: Vec<_> = all.of(Hash(1)).into_iter().map(|last| last.reason).collect();
         assert_eq!(kept, [Reason::PurgeLag, Reason::Overload, Reason::Timeout, Reason::NoStore].map(AnyReason::Own));
+    }
+
+    #[test]
+    fn what_is_stored_ends_its_reasons_leaves_its_time_and_pushes_no_others_out() {
+        let all = LastReasons::default();
+        all.record(Hash(1), Reason::Private, 1);
+        all.record(Hash(2), Reason::Private, 1);
+        (1..10_000).filter(|key| *key != 2).for_each(|key| all.stored(Hash(key), 7));
+        assert!(all.of(Hash(1)).is_empty() && all.of(Hash(2)).len() == 1);
+        assert_eq!([9999, 2].map(|key| all.stored_at(Hash(key))), [Some(7), None]);
+        assert_eq!(all.0.lock().stored.len(), MOST.0);
     }
 
     #[test]

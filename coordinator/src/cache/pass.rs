@@ -151,7 +151,10 @@ pub(crate) fn load_failed(cache: &Cache, request: &CacheRequest<'_>, failure: Fa
 fn note(cache: &Cache, request: &CacheRequest<'_>, outcome: Outcome, why: AnyReason) {
     request.answered.set(outcome);
     request.served.metrics.count_request(outcome.label(), why);
-    cache.last_reasons.record(request.key.hash(), why, cache.clock.now());
+    // Those of other methods say nothing about the key.
+    if request.http.is_get() {
+        cache.last_reasons.record(request.key.hash(), why, cache.clock.now());
+    }
 }
 
 /// Sends a request to the origin and streams the response back.

@@ -144,11 +144,7 @@ fn url(held: &Held, prefix: Option<&str>) -> Option<String> {
         return None;
     }
     let mut url = format!("{}://{}{}", parts.scheme, parts.authority, parts.path);
-    if let Some(query) = parts.query.strip_prefix('?') {
-        let name = |pair: &str| pair.split_once('=').map_or_else(|| pair.to_owned(), |(name, _)| format!("{name}=…"));
-        url.push('?');
-        url.push_str(&query.split('&').map(name).collect::<Vec<_>>().join("&"));
-    }
+    url.push_str(&query_names(parts.query));
     let more = more(&held.key);
     if !more.is_empty() {
         url.push_str(&format!(" ({})", more.join(", ")));
@@ -159,6 +155,13 @@ fn url(held: &Held, prefix: Option<&str>) -> Option<String> {
         url.push('…');
     }
     Some(url)
+}
+
+/// Returns a query, which has its `?` or is empty, without values.
+pub(crate) fn query_names(query: &str) -> String {
+    let Some(query) = query.strip_prefix('?') else { return String::new() };
+    let name = |pair: &str| pair.split_once('=').map_or_else(|| pair.to_owned(), |(name, _)| format!("{name}=…"));
+    format!("?{}", query.split('&').map(name).collect::<Vec<_>>().join("&"))
 }
 
 /// Returns the names of a key's parts beyond the URL, of those that the request had. Of a slice its number, which is no

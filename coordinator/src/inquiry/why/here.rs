@@ -37,6 +37,7 @@ fn of_key(cache: &Cache, request: &CacheRequest<'_>, at: AtCoordinator) -> AtCoo
         stored,
         loading: waiting.map(|waiting| waiting as u64),
         last: cache.last_reasons.of(key.hash()).iter().map(|last| reason(last, now)).collect(),
+        stored_ago: cache.last_reasons.stored_at(key.hash()).map(|at| now.saturating_sub(at)),
         passes_for: passes.map(|(_, left)| left),
         ..at
     }

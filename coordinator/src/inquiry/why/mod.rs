@@ -6,12 +6,13 @@ mod asked;
 mod here;
 mod key_parts;
 mod probe;
+mod recent;
 mod summary;
 
 use crate::{
     cache::{groups::ServedGroup, request::Caller},
     http::head::RequestHead,
-    inquiry::{Inquiry, NoAnswer, PATIENCE},
+    inquiry::{Inquiry, NoAnswer, PATIENCE, keys::query_names},
 };
 use advice::Case;
 use asked::InvalidWhy;
@@ -35,8 +36,10 @@ impl Inquiry {
     pub(crate) async fn why(&self, asked: &WhyRequest) -> Result<Why, InvalidWhy> {
         let head = asked::head(asked::read(asked)?)?;
         let Explained { mut why, served, key, caller } = self.explain(&head);
-        if let Some(key) = &key {
-            (why.at, why.hops) = self.of_each(asked, key).await;
+        match &key {
+            Some(key) => (why.at, why.hops) = self.of_each(asked, key).await,
+            None if asked.probe => why.hops = vec![self.not_asked(why.request_reason.as_deref())],
+            None => {}
         }
         let case = Case { head: &head, served: served.as_deref(), caller: caller.as_deref(), cache: &self.cache };
         why.summary = summary::of(&why);
@@ -59,7 +62,8 @@ impl Inquiry {
         let request = head.request(&fields).or_else(|_| head.host_only(&fields)).ok();
         let url = |target: &str| {
             let authority = String::from_utf8_lossy(head.authority()).to_ascii_lowercase();
-            format!("{}://{authority}{target}", head.scheme())
+            let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+            format!("{}://{authority}{path}{}", head.scheme(), query_names(query))
         };
         let url = head.request(&fields).map_or_else(|_| url(head.target()), |request| url(&request.normal_target()));
         let caller =
@@ -113,12 +117,20 @@ impl Inquiry {
         (all.into_iter().map(|(at, _)| at).collect(), hops.unwrap_or_default())
     }
 
+    /// The hop of a probe of what has no key: the request would tell nothing but its reason, and might reach a service.
+    fn not_asked(&self, reason: Option<&str>) -> Hop {
+        let what = format!("not asked: it passes, {}", reason.unwrap_or("no-group"));
+        Hop { at: self.me.clone(), what, took: 0.0 }
+    }
+
     /// The hops of a probe: the way to the owner, and what the owner did.
     fn hops(&self, owner: &mut AtCoordinator, took: Duration) -> Vec<Hop> {
         let what = match &owner.unreached {
             None => format!("asked {}, the owner", owner.name),
             Some(why) => format!("asked {}, the owner: no answer: {why}", owner.name),
         };
+        let there = owner.hops.iter().map(|hop| hop.took / 1000.0).sum();
+        let took = took.saturating_sub(Duration::try_from_secs_f64(there).unwrap_or_default());
         let asked = Hop { at: self.me.clone(), what, took: probe::millis(took) };
         let way = (owner.name != self.me || owner.unreached.is_some()).then_some(asked);
         way.into_iter().chain(std::mem::take(&mut owner.hops)).collect()

@@ -70,7 +70,8 @@ fn trace(sink: mpsc::Sender<Span>) -> Trace {
     TraceContext::new(1, 1, true).map_or(Trace::None, |context| Trace::Recorded(context, Arc::new(tracer)))
 }
 
-/// The hops: the lookup up to the first request that is sent, these requests, and the answer.
+/// The hops: the lookup up to the first request that is sent, these requests, and the answer. Their times add up to the
+/// whole.
 fn hops(
     me: &str,
     began: SystemTime,
@@ -94,8 +95,13 @@ fn hops(
             std::iter::once(status.into()).chain(fields.take(8)).chain(cut).collect::<Vec<Box<str>>>().join(", ")
         }
     };
-    let answer = Hop { at: me.to_owned(), what, took: millis(took) };
+    let elsewhere: Duration = spans.iter().map(duration).sum();
+    let answer = Hop { at: me.to_owned(), what, took: millis(took.saturating_sub(before).saturating_sub(elsewhere)) };
     std::iter::once(looked_up).chain(spans.iter().map(sent)).chain([answer]).collect()
+}
+
+fn duration(span: &Span) -> Duration {
+    span.ended.duration_since(span.began).unwrap_or_default()
 }
 
 /// A request that was sent to the origin or another coordinator.
@@ -114,7 +120,7 @@ fn sent(span: &Span) -> Hop {
         (None, Some(status), _) => format!("loaded: {status}"),
         (None, None, why) => format!("failed: {}", why.as_deref().unwrap_or("no response")),
     };
-    Hop { at, what, took: millis(span.ended.duration_since(span.began).unwrap_or_default()) }
+    Hop { at, what, took: millis(duration(span)) }
 }
 
 fn text(value: &Value) -> String {
@@ -135,4 +141,30 @@ fn status_words(head: &response::Parts) -> Option<String> {
 /// Milliseconds, as hops tell them.
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_the_hops_add_up_to_the_whole() {
+        let (began, ms) = (SystemTime::UNIX_EPOCH, Duration::from_millis);
+        let span = |from, to| Span {
+            name: "GET".into(),
+            kind: SpanKind::Client,
+            context: TraceContext::new(1, 1, true).unwrap(),
+            parent: None,
+            is_parent_remote: false,
+            began: began + ms(from),
+            ended: began + ms(to),
+            attributes: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        };
+        let took = |spans, all| hops("me", began, spans, None, ms(all)).iter().map(|hop| hop.took).collect::<Vec<_>>();
+        assert_eq!(took(vec![span(10, 300)], 330), [10.0, 290.0, 30.0]);
+        assert_eq!(took(vec![], 7), [7.0, 0.0], "found here");
+        assert_eq!(took(vec![span(10, 300)], 20), [10.0, 290.0, 0.0], "it goes on behind the answer");
+    }
 }

@@ -1,5 +1,6 @@
 //! An explanation in one line.
 
+use crate::inquiry::why::recent;
 use meshcache_admin::{AtCoordinator, StoredResponse, Why};
 
 /// Returns the line.
@@ -27,8 +28,7 @@ fn of_key(why: &Why) -> String {
     if let Some((at, entry)) = stored.filter(|(_, entry)| entry.why_not.as_deref() == Some("purge-lag")) {
         return format!("stored at {} for {} s more, and not given now: purge-lag", at.name, entry.ttl.max(0));
     }
-    let last = why.at.iter().flat_map(|at| &at.last).min_by_key(|last| last.ago);
-    match (stored, last) {
+    match (stored, recent::reasons(why).first()) {
         (Some((at, entry)), _) => {
             format!("stored at {}, but not for this request: {}", at.name, entry.why_not.as_deref().unwrap_or_default())
         }
@@ -39,7 +39,10 @@ fn of_key(why: &Why) -> String {
                 None => format!("not answered from the cache: {} ({when} ago)", last.reason),
             }
         }
-        (None, None) => "not stored, and no coordinator knows of a request for it".into(),
+        (None, None) => match recent::stored_ago(why) {
+            Some(stored) => format!("not stored: what was stored {} ago is over", ago(stored)),
+            None => "not stored, and no coordinator was asked for it lately".into(),
+        },
     }
 }
 
@@ -94,10 +97,14 @@ mod tests {
                 "not stored: private (the response of 3 s ago, 200)",
             ),
             (AtCoordinator { last: vec![passed], ..at.clone() }, "not answered from the cache: overload (5 ms ago)"),
-            (at.clone(), "not stored, and no coordinator knows of a request for it"),
+            (at.clone(), "not stored, and no coordinator was asked for it lately"),
+            (
+                AtCoordinator { last: vec![last.clone()], stored_ago: Some(2000), ..at.clone() },
+                "not stored: what was stored 2 s ago is over",
+            ),
             (
                 AtCoordinator { unreached: Some("timeout".into()), ..at.clone() },
-                "not stored, and no coordinator knows of a request for it (no answer: a)",
+                "not stored, and no coordinator was asked for it lately (no answer: a)",
             ),
         ] {
             assert_eq!(line(&[at]), expected);

@@ -8,6 +8,7 @@ mod yaml;
 use crate::{
     cache::{groups::ServedGroup, last_reasons::OF_REQUEST, state::Cache},
     http::head::RequestHead,
+    inquiry::why::recent,
 };
 use change::Change;
 use meshcache_admin::{Advice, LastReason, Why};
@@ -40,14 +41,12 @@ impl Case<'_> {
             return Vec::new();
         }
         let none = LastReason::default();
-        let mut last: Vec<&LastReason> = why.at.iter().flat_map(|at| &at.last).collect();
-        last.sort_by_key(|last| last.ago);
         let refused = why.at.iter().flat_map(|at| &at.stored).filter_map(|entry| entry.why_not.as_deref());
         // Another variant is stored: nothing is wrong.
         let refused = refused.filter_map(|why_not| why_not.split(':').next()).filter(|word| *word != "vary");
         let request = why.request_reason.iter().map(String::as_str);
         let mut about: Vec<(&str, &LastReason)> = request.chain(refused).map(|reason| (reason, &none)).collect();
-        about.extend(last.iter().map(|last| (last.reason.as_str(), *last)));
+        about.extend(recent::reasons(why).into_iter().map(|last| (last.reason.as_str(), last)));
         let mut all: Vec<Advice> = Vec::new();
         for (reason, last) in about {
             let Some(reason) = Reason::of(reason) else { continue };
@@ -56,18 +55,21 @@ impl Case<'_> {
             }
         }
         if all.is_empty() && why.at.iter().all(|at| at.stored.is_empty() && at.loading.is_none()) {
-            all.push(self.unasked());
+            all.push(self.unasked(recent::stored_ago(why).is_some()));
         }
         all
     }
 
-    /// The advice where no coordinator has anything to say.
-    fn unasked(&self) -> Advice {
+    /// The advice where no coordinator has a reason. It has none itself.
+    fn unasked(&self, was_stored: bool) -> Advice {
+        if was_stored {
+            return Advice { text: words::OVER.into(), ..Advice::default() };
+        }
         let fields = self.head.fields();
         let names = self.served.zip(self.head.request(&fields).ok());
         match names.is_some_and(|(served, request)| freshness::names_user(&served.group, &request, false)) {
             true => self.about(Reason::Identity, &LastReason::default()),
-            false => Advice { reason: Reason::Route.label().into(), text: words::UNASKED.into(), ..Advice::default() },
+            false => Advice { text: words::UNASKED.into(), ..Advice::default() },
         }
     }
 

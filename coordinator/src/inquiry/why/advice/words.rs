@@ -3,7 +3,10 @@
 use meshcache_protocol::Reason;
 
 /// What is said where no coordinator knows of a request. A proxy asks nobody about what it passes by itself.
-pub(super) const UNASKED: &str = "No request for it has come to a coordinator lately, or what was stored has expired. Proxies pass some requests by themselves (`route`, `caller`, `no-feed`, `no-peer`): the word is `detail` in the Cache-Status of a real response (curl -sD- -o /dev/null URL). Ask with --probe to see what a request would get.";
+pub(super) const UNASKED: &str = "No request for it has come to a coordinator lately. Proxies pass some requests by themselves (`route`, `caller`, `no-feed`, `no-peer`): the word is `detail` in the Cache-Status of a real response (curl -sD- -o /dev/null URL). Ask with --probe to see what a request would get.";
+
+/// What is said where a response was stored, and there is no reason since.
+pub(super) const OVER: &str = "What was stored has expired, was purged, or made room for others: the next request loads it again. If it expires too soon, best the service sends a longer `max-age`. Ask with --probe to see what a request would get.";
 
 /// Returns what to do about a reason, and what to think of before.
 pub(super) const fn of(reason: Reason) -> &'static str {

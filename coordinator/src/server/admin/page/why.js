@@ -39,7 +39,8 @@ function explained(why) {
 }
 
 function advised({reason, text, yaml, diff}) {
-  const at = make('section', {'aria-label': `What to change: ${reason}`}, make('h3', {}, 'What to change: ', doc(`reasons.md#${reason}`, reason)), make('p', {}, text))
+  const at = make('section', {'aria-label': reason ? `What to change: ${reason}` : 'What to do'},
+    make('h3', {}, ...reason ? ['What to change: ', doc(`reasons.md#${reason}`, reason)] : ['What to do']), make('p', {}, text))
   if (diff) {
     const kinds = {'+': 'plus', '-': 'minus'}
     at.append(make('pre', {}, ...diff.split('\n').map(line => make('span', {class: /^(---|\+\+\+)/.test(line) ? null : kinds[line[0]]}, `${line}\n`))))
@@ -62,7 +63,7 @@ function atCoordinator(one, why) {
       ['Age', kept => lasting(kept.age), 'n'], ['Fresh for', kept => kept.ttl >= 0 ? lasting(kept.ttl) : `stale for ${lasting(-kept.ttl)}`, 'n'],
       ['By', kept => kept.lifetimeBy], ['Kept as', kept => kept.keptAs, 'wide'], ['Body', kept => bytes(kept.bytes), 'n wide'],
       ['Vary', kept => kept.vary.join(', ') || '–', 'wide'], ['Tags', kept => kept.tags.join(' ') || '–', 'wide']], one.stored))
-  } else if (!one.unreached) add('Nothing is stored.')
+  } else if (!one.unreached) add(one.storedAgo > 0 ? `Nothing is stored now; the last response was stored ${ago(one.storedAgo)}.` : 'Nothing is stored.')
   if (one.last.length) {
     said.push(listing(`Last reasons at ${one.name}`, [
       ['Last reason', last => reasonLink(last.reason)], ['When', last => ago(last.ago), 'n'], ['Origin', last => last.status ?? 'no response'],

@@ -4,14 +4,22 @@
 //! Long: the twelve cases stand beside each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod peers;
+mod probe;
+#[path = "../support/mod.rs"]
 mod support;
 
 use meshcache_admin::{Advice, AtCoordinator, Why};
 use meshcache_coordinator::{config::groups_file::GroupSource, settings::Identity};
 use serde_json::{Value, json};
-use std::time::Duration;
-use std::{net::SocketAddr, sync::Arc};
-use support::{Reply, Running, file, port::unused, send, stopwatch::Stopwatch, until};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use support::{Reply, Running, file, send, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -21,6 +29,8 @@ use tokio::{
 struct Origin {
     url: String,
     gate: Arc<tokio::sync::Notify>,
+    /// What `/changing` says: `private` until it is changed.
+    is_changed: Arc<AtomicBool>,
 }
 
 impl Origin {
@@ -28,11 +38,12 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let gate = Arc::new(tokio::sync::Notify::new());
-        let held = gate.clone();
+        let is_changed = Arc::new(AtomicBool::new(false));
+        let (held, changed) = (gate.clone(), is_changed.clone());
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let gate = held.clone();
+                let (gate, changed) = (held.clone(), changed.clone());
                 tokio::spawn(async move {
                     let (mut head, mut byte) = (Vec::new(), [0]);
                     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await.unwrap_or(0) == 1 {
@@ -47,6 +58,8 @@ impl Origin {
                         "/cookie" => (200, "cache-control: max-age=60\r\nset-cookie: session=secret; path=/\r\n", 5),
                         "/vary" => (200, "cache-control: max-age=60\r\nvary: *\r\n", 5),
                         "/large" => (200, "cache-control: max-age=60\r\n", 9 << 20),
+                        "/changing" if changed.load(Ordering::SeqCst) => (200, "cache-control: max-age=1\r\n", 5),
+                        "/changing" => (200, "cache-control: private\r\n", 5),
                         "/missing" => (404, "", 5),
                         "/wait" => {
                             gate.notified().await;
@@ -63,7 +76,7 @@ impl Origin {
                 });
             }
         });
-        Self { url, gate }
+        Self { url, gate, is_changed }
     }
 }
 
@@ -161,16 +174,26 @@ fn owner(why: &Why) -> &AtCoordinator {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_told_with_the_rule_that_gave_its_lifetime() {
-    let one =
-        One::start(json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}]}, "key": {"headers": ["x-t"]}})).await;
+    let one = One::start(
+        json!({"match": {"hosts": ["h"], "paths": [{"prefix": "/a"}]}, "key": {"headers": ["x-t"], "cookies": ["c"]}}),
+    )
+    .await;
     assert!(!one.get("/a?q=1").await.contains("; hit"));
-    let why = one.why_of(json!({"url": "http://H/%61?q=1", "headers": ["x-t: mine"]})).await;
-    assert_eq!(why.summary, "not stored, and no coordinator knows of a request for it", "{why:#?}");
-    assert_eq!((why.group.as_deref(), why.url.as_str()), (Some("g"), "http://h/a?q=1"));
+    let why = one.why_of(json!({"url": "http://H/%61?q=s3cret", "headers": ["x-t: s3cret"]})).await;
+    assert_eq!(why.summary, "not stored, and no coordinator was asked for it lately", "{why:#?}");
+    assert_eq!((why.group.as_deref(), why.url.as_str()), (Some("g"), "http://h/a?q=…"));
     assert_eq!(why.rule.as_deref(), Some("hosts: h, paths: prefix /a"));
+    assert!(!serde_json::to_string(&why).unwrap().contains("s3cret"), "{why:#?}");
     let key: Vec<_> = why.key.iter().map(|part| (part.name.as_str(), part.value.as_str())).collect();
-    let parts =
-        [("group", "g"), ("scheme", "http"), ("host", "h"), ("path", "/a"), ("query", "?q=1"), ("header x-t", "mine")];
+    let parts = [
+        ("group", "g"),
+        ("scheme", "http"),
+        ("host", "h"),
+        ("path", "/a"),
+        ("query", "?q=…"),
+        ("header x-t", "(given)"),
+        ("cookie c", "(absent)"),
+    ];
     assert_eq!(key, parts);
     assert_eq!(
         (why.owner.as_deref(), why.next.as_deref(), why.key_hash.map(|hash| hash.len())),
@@ -287,6 +310,14 @@ async fn a_method_is_explained_and_nothing_is_advised_that_would_be_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_says_nothing_of_a_get() {
+    let one = One::start(json!({})).await;
+    assert_eq!(one.ask("HEAD", "/a", &[]).await.status, 200);
+    let why = one.why("/a").await;
+    assert!(owner(&why).last.is_empty(), "{why:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_are_explained_and_mended_for_one_who_says_who_asks() {
     let callers = json!({"callers": ["spiffe://x/ns/shop/sa/web"]});
     let one = One::with(callers, &["--identity", "xfcc"]).await;
@@ -303,7 +334,8 @@ async fn callers_are_explained_and_mended_for_one_who_says_who_asks() {
 async fn what_a_proxy_decides_is_told_where_no_request_has_come() {
     let one = One::start(json!({})).await;
     let why = one.why("/a").await;
-    let advice = about(&why, "route");
+    assert_eq!(why.summary, "not stored, and no coordinator was asked for it lately");
+    let advice = about(&why, "");
     assert!(advice.text.contains("Cache-Status") && advice.text.contains("`caller`"), "{advice:?}");
     assert_eq!((advice.yaml.as_deref(), why.advice.len()), (None, 1));
     let elsewhere = one.why_of(json!({"url": "https://other/a"})).await;
@@ -338,101 +370,4 @@ async fn a_wrong_question_is_answered_with_one_line() {
     }
     let reply = send(one.running.ports.admin, "POST", "/why", &[], r#"{"uri": "http://h/"}"#).await;
     assert!(reply.status == 400 && reply.json()["error"].as_str().unwrap().contains("write {\"url\""), "{reply:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_probe_asks_once_and_tells_each_hop() {
-    let one = One::start(json!({})).await;
-    let probe = json!({"url": "http://h/probed", "probe": true});
-    let hops = |why: &Why| why.hops.iter().map(|hop| (hop.at.clone(), hop.what.clone())).collect::<Vec<_>>();
-    let first = one.why_of(probe.clone()).await;
-    let told = hops(&first);
-    let origin = format!("origin {}", one.origin.url.trim_start_matches("http://"));
-    assert!(told[0].0 == "me" && told[0].1.starts_with("looked up: fwd=uri-miss"), "{told:?}");
-    assert_eq!(told[1], (origin, "loaded: 200".to_owned()), "{told:?}");
-    assert!(told[2].1.starts_with("answered: 200, cache-control: s-maxage=60"), "{told:?}");
-    assert!(told.len() == 3 && first.hops[2].took >= first.hops[1].took, "{:?}", first.hops);
-    assert!(first.summary.starts_with("fresh at me"), "{}", first.summary);
-    let second = hops(&one.why_of(probe).await);
-    assert!(second.len() == 2 && second[0].1.starts_with("looked up: hit"), "{second:?}");
-}
-
-/// Coordinators `a` and, if it runs, `b` before an origin.
-async fn two(
-    origin: &Origin,
-    b: Option<()>,
-    at_b: (SocketAddr, SocketAddr),
-) -> (Running, Option<Running>, Vec<tempfile::TempDir>) {
-    let (token_file, token) = file("token");
-    let groups =
-        json!({"version": 1, "groups": [{"name": "g", "match": {"hosts": ["h"]}, "origin": {"url": origin.url}}]});
-    let (groups_file, groups) = file(&groups.to_string());
-    let at_a = (unused(), unused());
-    let peers =
-        [("a", at_a), ("b", at_b)].map(|(name, (data, peer))| format!("{name}={data}/{}", peer.port())).join(",");
-    let start = async |name: &str, (data, peer): (SocketAddr, SocketAddr)| {
-        let (data, peer) = (data.to_string(), peer.to_string());
-        let own = ["--name", name, "--listen", &data, "--peer-listen", &peer, "--peers", &peers];
-        Running::start(&[&own[..], &["--peer-token-file", &token, "--config", &groups]].concat()).await
-    };
-    let b = match b {
-        Some(()) => Some(start("b", at_b).await),
-        None => None,
-    };
-    (start("a", at_a).await, b, vec![token_file, groups_file])
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_another_coordinator_owns_is_explained_by_any() {
-    let origin = Origin::start().await;
-    let (a, b, _files) = two(&origin, Some(()), (unused(), unused())).await;
-    let b = b.unwrap();
-    let get = async |to: &Running, path: &str| {
-        send(to.ports.data, "GET", path, &[("host", "h")], "").await.header("cache-status").to_owned()
-    };
-    for one in [&a, &b] {
-        until("it answers from its store", async || get(one, "/first").await.contains("; hit")).await;
-    }
-    let question = |path: &str| json!({"url": format!("http://h{path}")});
-    // Of these some are b's.
-    let mut of_b = None;
-    for n in 0..64 {
-        let path = format!("/{n}");
-        let why = why_of(a.ports.admin, question(&path)).await;
-        if why.owner.as_deref() == Some("b") {
-            of_b = Some(path);
-            break;
-        }
-    }
-    let path = of_b.expect("b owns a key");
-    let mut probe = question(&path);
-    probe["probe"] = json!(true);
-    let why = why_of(a.ports.admin, probe).await;
-    let names: Vec<_> = why.at.iter().map(|at| at.name.as_str()).collect();
-    assert_eq!((names, why.next.as_deref()), (vec!["b", "a"], Some("a")), "the owner is first");
-    assert!(why.summary.starts_with("fresh at b for "), "{}", why.summary);
-    let at: Vec<_> = why.hops.iter().map(|hop| hop.at.as_str()).collect();
-    assert!(at.len() == 4 && at[..2] == ["a", "b"] && at[2].starts_with("origin ") && at[3] == "b", "{:?}", why.hops);
-    assert!(why.hops[0].what == "asked b, the owner" && why.hops[0].took >= why.hops[3].took, "{:?}", why.hops);
-    assert!(why.at[1].stored.is_empty() && why.at[0].hops.is_empty(), "{:#?}", why.at);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_coordinator_that_is_silent_is_named_and_purge_lag_is_explained_without_it() {
-    let origin = Origin::start().await;
-    // It takes connections, and answers none.
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (a, _, _files) = two(&origin, None, (unused(), silent.local_addr().unwrap())).await;
-    send(a.ports.data, "GET", "/a", &[("host", "h")], "").await;
-    let question = json!({"url": "http://h/a"});
-    let is_cut_off = async || why_of(a.ports.admin, question.clone()).await.at.iter().all(|at| !at.has_lease);
-    until("nobody tells it of purges", is_cut_off).await;
-    let waited = Stopwatch::start();
-    let why = why_of(a.ports.admin, question).await;
-    assert!(waited.elapsed() < Duration::from_secs(3), "{:?}", waited.elapsed());
-    let of = |name: &str| why.at.iter().find(|at| at.name == name).unwrap();
-    assert_eq!((of("a").unreached.as_deref(), of("b").unreached.as_deref()), (None, Some("timeout")));
-    assert!(why.summary.starts_with("stored at a for "), "{}", why.summary);
-    assert!(why.summary.ends_with(" s more, and not given now: purge-lag (no answer: b)"), "{}", why.summary);
-    assert!(!of("a").has_lease && about(&why, "purge-lag").yaml.is_none(), "{why:#?}");
 }
