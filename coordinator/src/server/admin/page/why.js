@@ -14,13 +14,13 @@ function beginWhy() {
   $('why').addEventListener('submit', async event => {
     event.preventDefault()
     const headers = $('why-headers').value.split('\n').map(line => line.trim()).filter(Boolean)
-    say($('why-said'), 'Asking all coordinators …')
+    $('why-said').textContent = 'Asking all coordinators …'
     $('why-answer').replaceChildren()
     try {
       const why = await ask('why', {url: $('why-url').value.trim(), headers, probe: $('why-probe').checked})
       $('why-said').replaceChildren(make('b', {}, why.summary))
       $('why-answer').replaceChildren(...explained(why))
-    } catch (error) { say($('why-said'), error.message) }
+    } catch (error) { $('why-said').textContent = error.message }
   })
 }
 
