@@ -30,7 +30,7 @@ Examples:
 
 Without a command it serves: `meshcache --origin URL`.
 Status: 0 done, 1 failed or no answer, 2 a flag or the configuration is wrong,
-3 done but for some coordinators that gave no answer. Of `why`: 0 from the cache,
+3 done but for some coordinators that gave no answer. `why`: 0 from the cache,
 1 not from it, 3 no server.";
 
 /// The commands in the sections of the help. Those of hooks are in none.
