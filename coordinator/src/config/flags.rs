@@ -35,7 +35,7 @@ pub struct Flags {
     #[arg(long, help_heading = "Ports", env = "MESHCACHE_LISTEN", default_value = "[::]:8080", value_name = "IP:PORT", value_parser = address)]
     pub listen: SocketAddr,
 
-    /// Admin port: /purge, /peers, /groups and the status page at / (admin token)
+    /// Admin port: the page of the mesh at /, and what `meshcache why`, `top` and the like ask (admin token)
     ///
     /// Without --admin-token-file it listens on loopback only and needs no token
     #[arg(long, help_heading = "Ports", env = "MESHCACHE_ADMIN", default_value = "[::]:8081", value_name = "IP:PORT", value_parser = address)]
