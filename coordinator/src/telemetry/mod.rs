@@ -26,7 +26,6 @@ mod span_metrics;
 mod tests;
 mod tls_metrics;
 mod token_metrics;
-#[cfg(feature = "program")]
 pub(crate) mod trace;
 #[cfg(feature = "program")]
 pub mod traces;
