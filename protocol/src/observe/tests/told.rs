@@ -122,6 +122,7 @@ fn a_coordinator_reads_what_a_proxy_says_of_the_rules_of_now_and_nothing_else() 
     assert_eq!(word::read(&group, "hot"), None);
 }
 
+#[cfg(not(target_family = "wasm"))]
 proptest::proptest! {
     #[test]
     fn whatever_a_request_has_its_parts_are_few_their_names_are_plain_and_what_is_told_is_read(
