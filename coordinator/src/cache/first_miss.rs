@@ -17,28 +17,12 @@ impl FirstMissLog {
             && let Some(parts) = key.parts()
             && self.0.is_due_each(PAUSE)
         {
-            tracing::info!("{}", line(parts.group, parts.scheme, parts.authority, parts.path));
+            let (group, path) = (parts.group, parts.path.escape_debug());
+            let url = format!("{}://{}{}", parts.scheme, parts.authority, parts.path);
+            let url = url.escape_debug();
+            tracing::info!(
+                "{group}: {path} said nothing about freshness: not stored; set freshness.default (meshcache why {url})"
+            );
         }
-    }
-}
-
-fn line(group: &str, scheme: &str, authority: &str, path: &str) -> String {
-    format!(
-        "{group}: {} said nothing about freshness: not stored; set freshness.default (meshcache why {})",
-        path.escape_debug(),
-        format_args!("{scheme}://{authority}{path}").to_string().escape_debug()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_names_group_path_and_field() {
-        assert_eq!(
-            line("shop", "http", "shop.test", "/a"),
-            "shop: /a said nothing about freshness: not stored; set freshness.default (meshcache why http://shop.test/a)"
-        );
     }
 }
