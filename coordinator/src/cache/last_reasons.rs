@@ -6,7 +6,8 @@ use http::{HeaderMap, StatusCode, header, response};
 use lru::LruCache;
 use meshcache_protocol::{Group, Hash, Reason, Request, reason::AnyReason};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use smallvec::{SmallVec, smallvec};
+use std::{collections::VecDeque, iter};
 
 /// The most keys, and the most bytes that their reasons take.
 const MOST: (usize, usize) = (4096, 2 << 20);
@@ -148,20 +149,20 @@ fn bytes(all: &VecDeque<LastReason>) -> usize {
 
 /// Returns the fields of a response that decide in a group for a reason, as text that any log may have.
 pub(crate) fn deciding_fields(group: &Group, reason: Reason, headers: &HeaderMap) -> Vec<Box<str>> {
-    let targets = group.config().freshness.targets.iter().map(|name| name.to_ascii_lowercase());
-    let control = || targets.chain([header::CACHE_CONTROL, header::EXPIRES].map(|name| name.to_string()));
-    let names: Vec<String> = match reason {
-        Reason::Vary => [header::VARY.to_string()].into_iter().chain(control()).collect(),
-        Reason::SetCookie => [header::SET_COOKIE.to_string()].into_iter().chain(control()).collect(),
-        Reason::TooLarge => vec![header::CONTENT_LENGTH.to_string()],
+    let targets = group.config().freshness.targets.iter().map(String::as_str);
+    let control = || targets.chain([header::CACHE_CONTROL.as_str(), header::EXPIRES.as_str()]);
+    let names: SmallVec<[&str; 4]> = match reason {
+        Reason::Vary => iter::once(header::VARY.as_str()).chain(control()).collect(),
+        Reason::SetCookie => iter::once(header::SET_COOKIE.as_str()).chain(control()).collect(),
+        Reason::TooLarge => smallvec![header::CONTENT_LENGTH.as_str()],
         Reason::Incomplete => {
-            [header::CONTENT_TYPE, header::CONTENT_RANGE, header::CONTENT_LENGTH].map(|name| name.to_string()).into()
+            smallvec![header::CONTENT_TYPE.as_str(), header::CONTENT_RANGE.as_str(), header::CONTENT_LENGTH.as_str()]
         }
-        Reason::OriginError => vec![header::RETRY_AFTER.to_string()],
-        _ => control().chain([header::PRAGMA.to_string()]).collect(),
+        Reason::OriginError => smallvec![header::RETRY_AFTER.as_str()],
+        _ => control().chain([header::PRAGMA.as_str()]).collect(),
     };
-    let lines = names.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-    lines.take(MOST_FIELDS).map(|(name, value)| shown_field(name, value.as_bytes())).collect()
+    let lines = names.iter().flat_map(|name| headers.get_all(*name).iter().map(move |value| (name, value)));
+    lines.take(MOST_FIELDS).map(|(name, value)| shown_field(&name.to_ascii_lowercase(), value.as_bytes())).collect()
 }
 
 /// Returns a field as text, cut and escaped. Of a cookie its name alone.
