@@ -79,6 +79,20 @@ impl Failed {
     }
 }
 
+/// An error and its causes in one line: "connection refused" stands at the end of the chain.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = inner.source();
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,17 +51,3 @@ pub(super) async fn client(namespace: Option<&str>) -> Result<(Client, String), 
 pub(super) fn selector(service: &ServiceRef) -> String {
     format!("kubernetes.io/service-name={}", service.name)
 }
-
-/// An error and its causes in one line: "connection refused" stands at the end of the chain.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = inner.source();
-    }
-    line
-}

@@ -5,7 +5,7 @@ use crate::{
     config::service_ref::ServiceRef,
     http::get,
     kube::{
-        client::{chain, client, selector},
+        client::{client, selector},
         endpoint_slices::{is_ready, port},
         hook_error::HookError,
     },
@@ -19,6 +19,7 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
+use meshcache_cli::failed::chain;
 use serde_json::Value;
 use std::{collections::BTreeMap, fmt::Display, net::SocketAddr, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};

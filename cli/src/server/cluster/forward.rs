@@ -1,7 +1,8 @@
 //! Connections to a Pod's port through the API, without a port on this machine.
 
-use super::refusal::{chain, refused};
+use super::refusal::refused;
 use crate::failed::NoAnswer;
+use crate::failed::chain;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use std::fmt;

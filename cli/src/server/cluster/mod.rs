@@ -7,7 +7,7 @@ mod refusal;
 pub(super) use forward::Forward;
 
 use crate::{
-    failed::{Failed, NoAnswer},
+    failed::{Failed, NoAnswer, chain},
     output::told,
     server::{address::Address, flags::ServerFlags},
 };
@@ -18,7 +18,7 @@ use kube::{
     api::ListParams,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use refusal::{chain, refused, unmade};
+use refusal::{refused, unmade};
 use std::{
     io::{self, IsTerminal},
     path::Path,

@@ -1,6 +1,7 @@
 //! What the API refuses, in one line that says what to do about it.
 
 use crate::failed::NoAnswer;
+use crate::failed::chain;
 use kube::Error;
 
 /// Says which right is missing, or what else went wrong. `what`: `pods`, `pods/portforward`, `secrets/NAME`.
@@ -38,18 +39,4 @@ pub(super) fn unmade(error: &Error) -> String {
         ),
         other => chain(other),
     }
-}
-
-/// An error and its causes in one line: "connection refused" stands at the end of the chain.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = inner.to_string();
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = inner.source();
-    }
-    line
 }

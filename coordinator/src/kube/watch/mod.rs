@@ -1,17 +1,16 @@
 //! Watches the objects that show the peers: events become views, a burst of events becomes one view, and trouble
 //! leaves the last view as it is.
+
 #[cfg(test)]
 mod tests;
 
-use crate::kube::{
-    client::chain,
-    view::{Source, View},
-};
+use crate::kube::view::{Source, View};
 use futures_util::{Stream, StreamExt};
 use kube::{
     Resource,
     runtime::watcher::{Error, Event},
 };
+use meshcache_cli::failed::chain;
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
